@@ -1,0 +1,11 @@
+"""Image data for the lessons: real, embedded in the package, checked before it is used.
+
+`load` gives the images of one set, `catalog` lists the sets with their sources and licenses, and
+`check_images` tells whether an array is what the models expect. Nothing here waits for a network
+unless the full set is asked for by name. The notices of the embedded files stand in `NOTICE`.
+"""
+
+from ganvae_lessons.data._check import check_images
+from ganvae_lessons.data._load import catalog, load
+
+__all__ = ["catalog", "check_images", "load"]

@@ -1,0 +1,427 @@
+"""Training: the only file that takes gradients with respect to weights.
+
+`ObjectiveModel` minimizes one objective (the VAEs), `AdversarialModel` plays a game of
+two (the GANs); both go through Keras's `compile` and `fit`. Data stay in memory and are
+drawn by a stateless shuffle, so that a step depends on its number alone and an
+interrupted run resumes exactly. An update whose loss or gradient is not finite is not
+made, and training stops there. Algorithm 1 of Goodfellow et al. (arXiv 1406.2661).
+"""
+
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganvae_lessons import losses
+from ganvae_lessons.data import check_images
+
+__all__ = [
+    "AdversarialModel",
+    "Checkpoint",
+    "DivergedError",
+    "ObjectiveModel",
+    "ShowSamples",
+    "batches",
+    "load_state",
+    "save_state",
+]
+
+
+class DivergedError(RuntimeError):
+    """Training met a loss or a gradient that is not finite; `.step` says at which step."""
+
+    def __init__(self, step):
+        self.step = step
+        super().__init__(
+            f"training diverged: a loss or gradient was not finite at step {step}. The weights "
+            f"are those after step {step - 1}; lower the learning rate or add a penalty, and "
+            "build the model anew"
+        )
+
+
+def batches(samples, batch_size, *, seed=0, start=0):
+    """Return an endless `tf.data.Dataset` of batches (batch_size, ...) of `samples`.
+
+    Each pass over the data visits every sample at most once in a fresh order (a last
+    incomplete batch is left out). Batch number k depends on `seed` and k alone, so
+    `start=k` continues a run that was stopped after k steps. `samples` is an array
+    (N, ...): finite float32, and in [−1, 1] where it holds images (N, H, W, C).
+    """
+    samples = np.asarray(samples)
+    if samples.ndim == 4:
+        samples = check_images(samples, "samples")
+    if samples.ndim < 2 or samples.dtype.kind != "f" or not np.isfinite(samples).all():
+        raise ValueError(
+            "samples must be a finite float array (N, ...), got "
+            f"dtype {samples.dtype}, shape {samples.shape}"
+        )
+    if not 1 <= batch_size <= len(samples):
+        raise ValueError(
+            f"batch_size must be from 1 to the number of samples, {len(samples)}, got {batch_size}"
+        )
+    memory = tf.constant(samples, tf.float32)
+    per_epoch = len(samples) // batch_size
+
+    def draw(step):
+        epoch, place = step // per_epoch, step % per_epoch
+        positions = place * batch_size + tf.range(batch_size, dtype=tf.int64)
+        key = tf.stack([tf.cast(seed, tf.uint32), tf.cast(epoch, tf.uint32)])
+        rows = tf.random.experimental.index_shuffle(positions, key, len(samples) - 1)
+        return tf.gather(memory, rows)
+
+    steps = tf.data.Dataset.counter(start=start)
+    return steps.map(draw).prefetch(2)
+
+
+class _Guarded(keras.Model):
+    """A Model that makes no update with numbers that are not finite, and stops there."""
+
+    def __init__(self, *, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.step = self.add_weight(
+            shape=(), dtype="int64", initializer="zeros", trainable=False, name="step"
+        )
+        self.first_bad_step = self.add_weight(
+            shape=(), dtype="int64", initializer="zeros", trainable=False, name="first_bad_step"
+        )
+
+    def optimizers(self):
+        """Return the optimizers of a compiled model, as a list."""
+        raise NotImplementedError
+
+    def _start_step(self):
+        self.step.assign_add(1)
+
+    def _update(self, optimizer, loss, gradients, variables):
+        """Apply the gradients if they and the loss are finite; note the step otherwise."""
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            optimizer.apply(gradients, variables)  # a strategy forbids updates inside a branch
+        else:
+            tf.cond(
+                finite & tf.equal(self.first_bad_step, 0),
+                lambda: optimizer.apply(gradients, variables),
+                lambda: None,
+            )
+        self.first_bad_step.assign(
+            tf.where(
+                tf.logical_not(finite) & tf.equal(self.first_bad_step, 0),
+                self.step,
+                self.first_bad_step,
+            )
+        )
+
+    def fit(self, *args, callbacks=None, **kwargs):
+        """Keras's `fit`, which in addition raises `DivergedError` at a non-finite loss."""
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [_StopAtNonFinite(), *(callbacks or [])]
+        kwargs.setdefault("shuffle", False)  # `batches` has shuffled already
+        return super().fit(*args, callbacks=callbacks, **kwargs)
+
+
+class _StopAtNonFinite(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.first_bad_step.numpy())
+        if step:
+            raise DivergedError(step)
+
+
+class ObjectiveModel(_Guarded):
+    """A Model that minimizes `objective(batch, training)["loss"]`.
+
+    A subclass defines `objective`, which returns a dictionary of scalars; all of them
+    are averaged over an epoch and reported, in training and in `evaluate`.
+    """
+
+    def objective(self, batch, training):
+        raise NotImplementedError
+
+    def optimizers(self):
+        return [self.optimizer]
+
+    def _report(self, values):
+        if not hasattr(self, "_trackers"):
+            self._trackers = {name: keras.metrics.Mean(name=name) for name in values}
+        for name, value in values.items():
+            self._trackers[name].update_state(value)
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def train_step(self, batch):
+        self._start_step()
+        with tf.GradientTape() as tape:
+            values = self.objective(batch, training=True)
+        gradients = tape.gradient(values["loss"], self.trainable_variables)
+        self._update(self.optimizer, values["loss"], gradients, self.trainable_variables)
+        return self._report(values)
+
+    def test_step(self, batch):
+        return self._report(self.objective(batch, training=False))
+
+
+_PENALTIES = {
+    "gradient_penalty": lambda discriminator, real, fake, seed: losses.gradient_penalty(
+        discriminator, real, fake, seed=seed
+    ),
+    "r1": lambda discriminator, real, fake, seed: losses.r1_penalty(discriminator, real),
+}
+
+
+class AdversarialModel(_Guarded):
+    """A generator (B, latent_dim) → samples and a discriminator samples → logits, at play.
+
+    `fit` takes batches of real samples. After training, `sample` draws from the
+    generator, or from its moving average where `compile` was given an `ema_decay`.
+    """
+
+    def __init__(self, generator, discriminator, *, seed=0, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        if generator.output_shape[1:] != discriminator.input_shape[1:]:
+            raise ValueError(
+                "the discriminator must take what the generator makes, "
+                f"got {generator.output_shape[1:]} made and {discriminator.input_shape[1:]} taken"
+            )
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent_dim = generator.input_shape[-1]
+        self.ema_generator = None
+        self._trackers = {
+            name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", "d_accuracy")
+        }
+
+    def compile(
+        self,
+        g_optimizer,
+        d_optimizer,
+        loss="non_saturating",
+        *,
+        penalty=None,
+        penalty_weight=10.0,
+        d_steps=1,
+        simultaneous=True,
+        ema_decay=None,
+        **kwargs,
+    ):
+        """Choose the rules of the game.
+
+        `loss` is a name for `losses.get` or an `AdversarialLoss`. `penalty`, times
+        `penalty_weight`, is added to the discriminator's loss: "gradient_penalty", "r1", or
+        a function of (discriminator, real, fake, seed). With `d_steps` = n the discriminator
+        moves n times a step, each time on its own n-th part of the batch and on new fakes.
+        With `simultaneous` both players move from the same point, on one shared generator
+        pass; otherwise the discriminator moves first, and the generator answers it with new
+        fakes. `ema_decay` (say 0.999) keeps a moving average of the generator.
+        `kwargs` go to Keras (`steps_per_execution`, `jit_compile`, …).
+        """
+        kwargs.setdefault("jit_compile", False)
+        super().compile(**kwargs)
+        if simultaneous and d_steps != 1:
+            raise ValueError(f"simultaneous steps have d_steps=1, got {d_steps}")
+        if penalty is not None and not callable(penalty) and penalty not in _PENALTIES:
+            raise ValueError(
+                f"penalty must be None, a function or one of {', '.join(_PENALTIES)}, "
+                f"got {penalty!r}"
+            )
+        self.game = loss if isinstance(loss, losses.AdversarialLoss) else losses.get(loss)
+        self.penalty = _PENALTIES.get(penalty, penalty)
+        self.penalty_weight = penalty_weight
+        self.d_steps = d_steps
+        self.simultaneous = simultaneous
+        self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
+        g_optimizer.build(self.generator.trainable_variables)
+        d_optimizer.build(self.discriminator.trainable_variables)
+        self.ema_decay = ema_decay
+        if ema_decay is not None:
+            self.ema_generator = keras.models.clone_model(self.generator)
+            self.ema_generator.trainable = False
+            self.ema_generator.set_weights(self.generator.get_weights())
+
+    def optimizers(self):
+        return [self.g_optimizer, self.d_optimizer]
+
+    def latents(self, count):
+        """Draw `count` latent vectors from N(0, I): (count, latent_dim)."""
+        return keras.random.normal((count, self.latent_dim), seed=self.seed_generator)
+
+    def _discriminator_loss(self, real, fake, real_logits, fake_logits):
+        loss = self.game.discriminator(real_logits, fake_logits)
+        if self.penalty is not None:
+            critic = lambda points: self.discriminator(points, training=True)  # noqa: E731
+            loss += self.penalty_weight * self.penalty(critic, real, fake, self.seed_generator)
+        return loss
+
+    def train_step(self, real):
+        self._start_step()
+        if self.simultaneous:
+            values = self._simultaneous_step(real)
+        else:
+            for part in tf.split(real, self.d_steps):
+                values = self._discriminator_step(part)
+            values["g_loss"] = self._generator_step(tf.shape(part)[0])
+        self._average_generator()
+        for name, tracker in self._trackers.items():
+            tracker.update_state(values[name])
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def _simultaneous_step(self, real):
+        """Both gradients at the same point: one generator pass serves both players."""
+        g_variables = self.generator.trainable_variables
+        d_variables = self.discriminator.trainable_variables
+        with tf.GradientTape(persistent=True) as tape:
+            fake = self.generator(self.latents(tf.shape(real)[0]), training=True)
+            real_logits = self.discriminator(real, training=True)
+            fake_logits = self.discriminator(fake, training=True)
+            d_loss = self._discriminator_loss(
+                real, tf.stop_gradient(fake), real_logits, fake_logits
+            )
+            g_loss = self.game.generator(fake_logits)
+        d_gradients = tape.gradient(d_loss, d_variables)
+        g_gradients = tape.gradient(g_loss, g_variables)
+        self._update(self.d_optimizer, d_loss, d_gradients, d_variables)
+        self._update(self.g_optimizer, g_loss, g_gradients, g_variables)
+        accuracy = _accuracy(real_logits, fake_logits)
+        return {"d_loss": d_loss, "g_loss": g_loss, "d_accuracy": accuracy}
+
+    def _discriminator_step(self, real):
+        fake = self.generator(self.latents(tf.shape(real)[0]), training=True)
+        variables = self.discriminator.trainable_variables
+        with tf.GradientTape() as tape:
+            real_logits = self.discriminator(real, training=True)
+            fake_logits = self.discriminator(fake, training=True)
+            loss = self._discriminator_loss(real, fake, real_logits, fake_logits)
+        gradients = tape.gradient(loss, variables)
+        self._update(self.d_optimizer, loss, gradients, variables)
+        return {"d_loss": loss, "d_accuracy": _accuracy(real_logits, fake_logits)}
+
+    def _generator_step(self, count):
+        variables = self.generator.trainable_variables
+        with tf.GradientTape() as tape:
+            fake = self.generator(self.latents(count), training=True)
+            loss = self.game.generator(self.discriminator(fake, training=True))
+        self._update(self.g_optimizer, loss, tape.gradient(loss, variables), variables)
+        return loss
+
+    def _average_generator(self):
+        """Move the averaged generator towards the present one; faster while it is young."""
+        if self.ema_generator is None:
+            return
+        step = tf.cast(self.step, tf.float32)
+        keep = tf.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
+        present = {id(v) for v in self.generator.trainable_variables}
+        pairs = zip(self.ema_generator.weights, self.generator.weights, strict=True)
+        for average, weight in pairs:
+            if id(weight) in present:
+                average.assign(keep * average + (1 - keep) * weight)
+            else:
+                average.assign(weight)  # batch normalization's statistics are averages already
+
+    def sample(self, count, *, seed=0):
+        """Return `count` samples as a NumPy array, the same for the same weights and seed."""
+        latents = keras.random.normal((count, self.latent_dim), seed=seed)
+        generator = self.generator if self.ema_generator is None else self.ema_generator
+        return generator.predict(latents, batch_size=250, verbose=0)
+
+
+def _accuracy(real_logits, fake_logits):
+    """The share of samples on the right side of the logit 0."""
+    right_real = tf.reduce_mean(tf.cast(real_logits > 0, tf.float32))
+    right_fake = tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32))
+    return (right_real + right_fake) / 2
+
+
+def _state(model):
+    """Every variable that a step reads or writes, numbered: Keras's names differ from run to run."""
+    variables = list(model.variables)  # weights, and the states of the seed generators
+    for optimizer in model.optimizers():
+        variables += optimizer.variables
+    return {f"variable_{place}": variable for place, variable in enumerate(variables)}
+
+
+def save_state(model, path):
+    """Write weights, optimizers, random state and step to `path` (.npz), whole or not at all.
+
+    The file is written under a temporary name beside it and then renamed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {name: variable.numpy() for name, variable in _state(model).items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_state(model, path):
+    """Read what `save_state` wrote into a built and compiled model; return its step.
+
+    Continue with `batches(..., start=step)`. Raises FileNotFoundError, or ValueError where
+    the file is damaged or was written by a model of another shape; the model then keeps
+    what it had.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(
+            f"{path} is not a whole checkpoint ({error}); delete it and start again"
+        ) from error
+    state = _state(model)
+    expected = {name: tuple(variable.shape) for name, variable in state.items()}
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != expected:
+        odd = sorted(set(found.items()) ^ set(expected.items()))[:4]
+        raise ValueError(
+            f"{path} belongs to another model: {len(found)} arrays came, {len(expected)} were "
+            f"expected, first differences {odd}; build and compile the model as it was saved"
+        )
+    for name, variable in state.items():
+        variable.assign(arrays[name])
+    return int(model.step.numpy())
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Save the whole state to `path` after every `every`-th epoch (see `save_state`)."""
+
+    def __init__(self, path, *, every=1):
+        super().__init__()
+        self.path, self.every = path, every
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0:
+            save_state(self.model, self.path)
+
+
+class ShowSamples(keras.callbacks.Callback):
+    """Keep a batch of samples, from the same latents each time, after every `every`-th epoch.
+
+    `.frames` holds one array (count, ...) for each; `show` also draws image samples at once.
+    """
+
+    def __init__(self, count=40, *, every=1, seed=0, show=False):
+        super().__init__()
+        self.count, self.every, self.seed, self.show = count, every, seed, show
+        self.frames = []
+
+    def on_train_begin(self, logs=None):
+        self._keep("before training")
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every == 0:
+            self._keep(f"after epoch {epoch + 1}")
+
+    def _keep(self, title):
+        self.frames.append(self.model.sample(self.count, seed=self.seed))
+        if self.show:
+            from ganvae_lessons import plots  # matplotlib is wanted only where figures are drawn
+
+            plots.image_grid(self.frames[-1], title=title)

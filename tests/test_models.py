@@ -1,0 +1,255 @@
+"""`models` and `layers`: parameter counts by hand, the bound against enumeration, round trips."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+from keras import ops
+
+from ganvae_lessons import data, layers, theory, training
+from ganvae_lessons.models import gan, vae
+
+
+def trainable(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return data.load("fashion_mnist", "test", limit=64)[0]
+
+
+@pytest.mark.verifies("layers.Maxout", against="the maximum of five dense maps in NumPy")
+def test_maxout_by_hand():
+    keras.utils.set_random_seed(0)
+    layer = layers.Maxout(3, 5)
+    x = np.random.default_rng(0).normal(size=(4, 7)).astype("float32")
+    found = ops.convert_to_numpy(layer(x))
+    kernel, bias = (ops.convert_to_numpy(weight) for weight in layer.weights)
+    expected = (x @ kernel + bias).reshape(4, 3, 5).max(axis=-1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert layer.count_params() == 3 * 5 * (7 + 1)
+    with pytest.raises(ValueError, match="units and pieces must be >= 1"):
+        layers.Maxout(3, 0)
+
+
+@pytest.mark.verifies("models.gan.Config", against="mnist.yaml of the authors' code, counted by hand")
+@pytest.mark.verifies("models.gan.build_generator", against="mnist.yaml of the authors' code")
+@pytest.mark.verifies("models.gan.build_discriminator", against="mnist.yaml of the authors' code")
+def test_first_gan_at_the_papers_size():
+    paper = gan.Config.paper()
+    generator = (100 + 1) * 1200 + (1200 + 1) * 1200 + (1200 + 1) * 784
+    discriminator = (784 + 1) * 240 * 5 + (240 + 1) * 240 * 5 + 240 + 1
+    assert trainable(gan.build_generator(paper)) == generator
+    assert trainable(gan.build_discriminator(paper)) == discriminator
+    rates = [
+        layer.rate
+        for layer in gan.build_discriminator(paper).layers
+        if isinstance(layer, keras.layers.Dropout)
+    ]
+    assert rates == [0.2, 0.5, 0.5]  # input kept with 0.8, hidden units with 0.5
+
+
+@pytest.mark.verifies("models.gan.build_generator", against="saved, loaded, and sampled again")
+@pytest.mark.verifies("models.gan.build_discriminator", against="saved, loaded, and asked again")
+def test_gan_networks_survive_saving(tmp_path):
+    config = gan.Config(maxout_pieces=2, generator_units=(8,), discriminator_units=(8,))
+    latents = np.random.default_rng(0).normal(size=(3, config.latent_dim)).astype("float32")
+    generator, discriminator = gan.build_generator(config), gan.build_discriminator(config)
+    samples = generator.predict(latents, verbose=0)
+    assert samples.shape == (3, 28, 28, 1)
+    assert np.abs(samples).max() <= 1
+    logits = discriminator.predict(samples, verbose=0)
+    assert logits.shape == (3, 1)
+    generator.save(tmp_path / "g.keras")
+    discriminator.save(tmp_path / "d.keras")
+    loaded = keras.models.load_model(tmp_path / "g.keras")
+    np.testing.assert_array_equal(loaded.predict(latents, verbose=0), samples)
+    loaded = keras.models.load_model(tmp_path / "d.keras")
+    np.testing.assert_array_equal(loaded.predict(samples, verbose=0), logits)
+
+
+@pytest.mark.parametrize("gpu_config", [gan.Config.paper()])
+def test_one_step_of_the_papers_gan(gpu_config, images):
+    model = training.AdversarialModel(
+        gan.build_generator(gpu_config), gan.build_discriminator(gpu_config)
+    )
+    model.compile(keras.optimizers.SGD(0.1, 0.5), keras.optimizers.SGD(0.1, 0.5))
+    before = model.sample(2)
+    model.fit(training.batches(images, 4), steps_per_epoch=1, verbose=0)
+    assert not np.array_equal(before, model.sample(2))
+
+
+@pytest.mark.verifies("models.vae.Config", against="1312.6114, section 5: 784-500-20, by hand")
+@pytest.mark.verifies("models.vae.build_encoder", against="1312.6114, section 5, by hand")
+@pytest.mark.verifies("models.vae.build_decoder", against="1312.6114, section 5, by hand")
+def test_vae_at_the_papers_size():
+    paper = vae.Config.paper()
+    assert trainable(vae.build_encoder(paper)) == 785 * 500 + 2 * 501 * 20
+    assert trainable(vae.build_decoder(paper)) == 21 * 500 + 501 * 784
+
+
+@pytest.mark.verifies("models.vae.build_encoder", against="the counts of the default layers, by hand")
+@pytest.mark.verifies("models.vae.build_decoder", against="the counts of the default layers, by hand")
+def test_convolutional_vae_layer_by_layer():
+    config = vae.Config(filters=(32, 64), blocks=1, units=(256,))
+    convs = (16 * 1 + 1) * 32 + (16 * 32 + 1) * 64
+    block = 2 * (9 * 64 + 1) * 64
+    dense = (49 * 64 + 1) * 256 + 2 * (256 + 1) * 20
+    assert trainable(vae.build_encoder(config)) == convs + block + dense
+    dense = (20 + 1) * 256 + (256 + 1) * 49 * 64
+    convs = (16 * 64 + 1) * 32 + 16 * 32 + 1
+    assert trainable(vae.build_decoder(config)) == dense + block + convs
+
+
+@pytest.mark.verifies("models.vae.build_vae", against="both networks move, and the ELBO rises")
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_vae_learns(kind, likelihood, images):
+    keras.utils.set_random_seed(0)
+    config = vae.Config(
+        kind=kind, likelihood=likelihood, filters=(8, 8), units=(32,), latent_dim=4
+    )
+    model = vae.build_vae(config, seed=1)
+    model.compile(optimizer=keras.optimizers.Adam(3e-3))
+    before = [weight.numpy().copy() for weight in model.trainable_variables]
+    history = model.fit(
+        training.batches(images, 32), steps_per_epoch=6, epochs=4, verbose=0
+    ).history
+    assert history["elbo"][-1] > history["elbo"][0] + 40
+    assert set(history) == {"loss", "elbo", "log_likelihood", "kl"}
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        assert not np.array_equal(old, new), new.path
+    assert model.sample(3).shape == (3, 28, 28, 1)
+    assert np.abs(model.sample(3)).max() <= 1
+    np.testing.assert_array_equal(model.sample(3, seed=2), model.sample(3, seed=2))
+
+
+@pytest.mark.verifies("models.vae.VAE", against="theory.gaussian_kl and scipy, term by term")
+def test_objective_is_the_elbo(images):
+    """β, warm-up and free bits change the loss and never the reported ELBO."""
+    keras.utils.set_random_seed(0)
+    config = vae.Config(kind="dense", units=(16,), latent_dim=3)
+    model = vae.build_vae(config, beta=4.0, warm_up=10, free_bits=0.5, seed=7)
+    model.step.assign(5)
+    state = model.seed_generator.state.numpy().copy()
+    found = {name: float(value) for name, value in model.objective(images, True).items()}
+
+    mean, log_var = model.encode(images)
+    model.seed_generator.state.assign(state)
+    latents = model.draw(mean, log_var)
+    probabilities = (model.decode(latents) + 1) / 2
+    targets = (images + 1) / 2
+    score = targets * np.log(probabilities) + (1 - targets) * np.log1p(-probabilities)
+    log_likelihood = score.sum(axis=(1, 2, 3)).mean()
+    kl = theory.gaussian_kl(mean, log_var).mean()
+    by_dimension = theory.gaussian_kl(mean[..., None], log_var[..., None]).mean(axis=0)
+    price = np.maximum(by_dimension, 0.5).sum()
+    assert found["log_likelihood"] == pytest.approx(log_likelihood, rel=1e-4)
+    assert found["kl"] == pytest.approx(kl, rel=1e-4)
+    assert found["elbo"] == pytest.approx(log_likelihood - kl, rel=1e-4)
+    assert price > kl  # so that free bits do something here
+    assert found["loss"] == pytest.approx(4 * 0.5 * price - log_likelihood, rel=1e-4)
+
+
+def linear_decoder_vae():
+    """A VAE whose marginal is known: x = Wz + noise, W and the noise's variance chosen."""
+    config = vae.Config(
+        image_shape=(2, 2, 1), kind="dense", units=(), latent_dim=2, likelihood="gaussian"
+    )
+    model = vae.build_vae(config, seed=0)
+    flat = keras.Input((2,))
+    weights = np.array([[0.5, -0.2, 0.3, 0.1], [0.1, 0.4, -0.3, 0.2]], "float32")
+    dense = keras.layers.Dense(4, use_bias=False)
+    model.decoder = keras.Model(flat, keras.layers.Reshape((2, 2, 1))(dense(flat)))
+    dense.kernel.assign(weights)
+    model.pixel_log_var.assign(np.log(0.1))
+    return model, weights
+
+
+@pytest.mark.verifies("models.vae.VAE", against="the exact marginal of a linear model, scipy")
+def test_importance_weighted_bound_rises_to_the_log_likelihood():
+    keras.utils.set_random_seed(0)
+    model, weights = linear_decoder_vae()
+    points = np.clip(np.random.default_rng(0).normal(scale=0.4, size=(40, 4)), -1, 1)
+    images = points.reshape(40, 2, 2, 1).astype("float32")
+    exact = scipy.stats.multivariate_normal(
+        np.zeros(4), weights.T @ weights + 0.1 * np.eye(4)
+    ).logpdf(points)
+    one, ten, many = (
+        np.mean([model.importance_weighted_bound(images, k, seed=s) for s in range(repeats)])
+        for k, repeats in ((1, 20), (10, 10), (2000, 1))
+    )
+    assert one < ten < many + 0.02
+    assert many == pytest.approx(exact.mean(), abs=0.03)
+    assert one < exact.mean() - 0.2  # an untrained encoder leaves a gap to close
+    kl = theory.gaussian_kl(*model.encode(images))
+    assert np.isfinite(kl).all()
+
+
+@pytest.mark.verifies("models.vae.VAE", against="quadrature over a one-dimensional latent")
+def test_bound_of_a_bernoulli_model_by_quadrature(images):
+    keras.utils.set_random_seed(3)
+    config = vae.Config(kind="dense", units=(8,), latent_dim=1)
+    model = vae.build_vae(config)
+    some = np.sign(images[:3])  # binary images
+    some[some == 0] = -1
+    grid = np.linspace(-8, 8, 4001)
+    decoded = model.decoder.predict(grid[:, None].astype("float32"), verbose=0).reshape(4001, -1)
+    for image, bound in zip(
+        some, model.importance_weighted_bound(some, 3000, seed=1), strict=True
+    ):
+        bits = (image.ravel() + 1) / 2
+        log_joint = (bits * decoded - np.logaddexp(0, decoded)).sum(axis=1)
+        log_joint = log_joint + scipy.stats.norm.logpdf(grid)
+        top = log_joint.max()
+        exact = top + np.log(scipy.integrate.trapezoid(np.exp(log_joint - top), grid))
+        assert bound == pytest.approx(exact, abs=0.15)
+
+
+def test_a_vae_resumes_and_survives_saving(images, tmp_path):
+    def build():
+        keras.utils.set_random_seed(0)
+        config = vae.Config(kind="dense", units=(8,), latent_dim=2, likelihood="gaussian")
+        model = vae.build_vae(config, warm_up=4, seed=1)
+        model.compile(optimizer=keras.optimizers.Adam(1e-3))
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def train(model, steps, start=0):
+        data = training.batches(images, 16, start=start)
+        model.fit(data, steps_per_epoch=steps, epochs=1, verbose=0)
+
+    whole, stopped, resumed = build(), build(), build()
+    train(whole, 5)
+    train(stopped, 2)
+    training.save_state(stopped, tmp_path / "vae.npz")
+    train(resumed, 3, start=training.load_state(resumed, tmp_path / "vae.npz"))
+    np.testing.assert_array_equal(whole.sample(4), resumed.sample(4))
+    whole.decoder.save(tmp_path / "decoder.keras")
+    loaded = keras.models.load_model(tmp_path / "decoder.keras")
+    latents = keras.random.normal((4, 2), seed=0)
+    np.testing.assert_array_equal(loaded.predict(latents, verbose=0), whole.sample(4))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: vae.Config(kind="cnn"), "kind must be one of"),
+        (lambda: vae.Config(likelihood="laplace"), "likelihood must be one of"),
+        (lambda: vae.Config(image_shape=(30, 28, 1)), "divisible by 4.*pad the images"),
+        (lambda: gan.Config(dropout=(0.5,)), "one rate before each dense layer"),
+        (
+            lambda: linear_decoder_vae()[0].importance_weighted_bound(np.zeros((1, 2, 2, 1)), 0),
+            "samples must be >= 1",
+        ),
+        (
+            lambda: linear_decoder_vae()[0].encode(np.full((1, 2, 2, 1), 255.0)),
+            r"images must be in \[-1, 1\]",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
