@@ -1,9 +1,9 @@
 """The Dirac-GAN: the smallest GAN there is, with everything about it known.
 
-The data are one point at 0, the generator one point at θ, the discriminator
-D(x) = ψ·x, its objective f(ψθ) + f(0) with f(t) = −log(1 + exp(−t)). From Mescheder,
-Geiger and Nowozin, "Which training methods for GANs do actually converge?",
-ICML 2018 (arXiv 1801.04406), whose signs are kept: both players *ascend* the field.
+The data are one point at 0, the generator one point at θ, the discriminator ψ·x, its
+objective f(ψθ) + f(0) with f(t) = −log(1 + exp(−t)). From Mescheder, Geiger and Nowozin,
+"Which training methods for GANs do actually converge?", ICML 2018 (arXiv 1801.04406),
+whose signs are kept: ψ·x is the logit of *fake*, and each player moves along the field.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 def _slope(t):
-    """f'(t) = 1 / (1 + exp(t)) = σ(−t); f'(0) = ½. Written with tanh, so it never overflows."""
+    """f'(t) = 1 / (1 + exp(t)), so f'(0) = ½. Written with tanh, it never overflows."""
     return 0.5 - 0.5 * np.tanh(t / 2)
 
 
 def _curvature(t):
-    """f''(t) = −σ(t) σ(−t); f''(0) = −¼."""
+    """f''(t) = −f'(t) f'(−t), so f''(0) = −¼."""
     return -_slope(t) * _slope(-t)
 
 
@@ -105,8 +105,8 @@ def _jacobian(method, gamma):
     slope, curve = 0.5, -0.25  # f'(0), f''(0)
     if method == "wgan_gp":
         raise ValueError(
-            "method 'wgan_gp' has no eigenvalues: its field jumps at ψ = 0, so it has no "
-            "Jacobian there, and it does not converge; look at its trajectory instead"
+            "method 'wgan_gp' has no eigenvalues: its field jumps at ψ = 0, so there is no "
+            "Jacobian, and no convergence to (0, 0); look at its trajectory instead"
         )
     if method == "wgan":
         return np.array([[0.0, -1.0], [1.0, 0.0]])

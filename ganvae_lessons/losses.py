@@ -1,7 +1,7 @@
 """Losses: pure functions of logits, and the penalties on a discriminator's slope.
 
 Every loss is to be *minimized* and returns a scalar. Logits, not probabilities: with
-D = σ(a), −log D = softplus(−a) and −log(1 − D) = softplus(a), which never overflow.
+D = sigmoid(a), −log D = softplus(−a) and −log(1 − D) = softplus(a), which never overflow.
 The weights' gradients are taken in `training.py` alone; the penalties below need the
 gradient with respect to the discriminator's *input*, because it is part of their value.
 """
@@ -139,9 +139,9 @@ def _sum_over_sample(values):
 
 
 def bernoulli_log_likelihood(images, logits):
-    """log p(x|z) = Σ x log σ(a) + (1 − x) log(1 − σ(a)) of each image, in nats, shape (B,).
+    """log p(x|z) = Σ x log s + (1 − x) log(1 − s), s = sigmoid(logits), in nats, shape (B,).
 
-    A *sum* over pixels and channels. `images` in [0, 1] (B, ...); `logits` a of that shape.
+    A *sum* over pixels and channels. `images` in [0, 1] (B, ...), `logits` of that shape.
     For grey values between 0 and 1 this is the usual cross-entropy, a score but not a
     normalized density (Loaiza-Ganem and Cunningham, 1907.06845).
     """

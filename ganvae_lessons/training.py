@@ -192,6 +192,11 @@ class AdversarialModel(_Guarded):
         self._trackers = {
             name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", "d_accuracy")
         }
+        self.built = True  # both networks are
+
+    def call(self, latents, training=False):
+        """Return the generator's samples for latents (B, latent_dim)."""
+        return self.generator(latents, training=training)
 
     def compile(
         self,

@@ -141,6 +141,11 @@ class VAE(ObjectiveModel):
             self.pixel_log_var = self.add_weight(
                 shape=(), initializer=keras.initializers.Constant(-2.0), name="pixel_log_var"
             )
+        self.built = True  # both networks are
+
+    def call(self, images, training=False):
+        """Return what the decoder makes of the encoder's mean: logits or means (B, H, W, C)."""
+        return self.decoder(self.encoder(images, training=training)[0], training=training)
 
     def log_likelihood(self, images, latents):
         """log p(x|z) of each image under the latent of the same row: (B,), nats."""

@@ -1,0 +1,87 @@
+# Everything a reader or a maintainer runs. `make` alone lists the targets.
+# Needs Python 3.11 or newer, git and make; all else is installed into .venv.
+
+PYTHON ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+PY := $(BIN)/python
+SOURCES := ganvae_lessons tests tools notebooks
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+
+# The lessons are written for TensorFlow; its start-up messages help nobody.
+export KERAS_BACKEND := tensorflow
+export TF_CPP_MIN_LOG_LEVEL := 2
+# Kernels and tools find the environment's programs.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lint format data setup-cells constraints wheel-test system-packages clean
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' \
+	  | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## create .venv and install the exact versions of constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@if [ ! -x $(PY) ]; then \
+	  for python in $(PYTHON) python3.11 python3; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo "Python 3.11 or newer is needed; name one with 'make PYTHON=/path/to/python'" >&2; \
+	    exit 1; \
+	  fi; \
+	  if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$found cannot make environments: on Debian or Ubuntu, 'apt-get install python3-venv'" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "making $(VENV) with $$($$found --version)"; \
+	  $$found -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; \
+	fi
+	@echo "installing the versions of constraints.txt (the first time: some minutes, 2.5 GB)"
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[book,test]'
+	@touch $@
+
+book: $(STAMP)  ## execute every lesson at the laptop budget and build _build/html/index.html
+	$(PY) tools/build_book.py --budget laptop
+
+test: lint  ## lint, build the book at the smoke budget, then pytest and nbval over every lesson
+	$(PY) tools/build_book.py --budget smoke
+	GANVAE_BUDGET=smoke $(PY) -m pytest -q -rs --durations=10 $(NBVAL) tests notebooks
+
+lint: $(STAMP)  ## check style, formatting, the workflow file and the set-up cells
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m ruff format --check $(SOURCES)
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(PY) tools/setup_cell.py --check
+
+format: $(STAMP)  ## let ruff correct style and formatting
+	$(PY) -m ruff check --fix $(SOURCES)
+	$(PY) -m ruff format $(SOURCES)
+
+data: $(STAMP)  ## make the embedded data again from their sources (needs a network)
+	$(PY) tools/make_data.py
+
+setup-cells: $(STAMP)  ## write the set-up cell into every lesson, the address everywhere
+	$(PY) tools/setup_cell.py
+
+constraints:  ## resolve constraints.txt (needs uv and a network); UPGRADE=--upgrade for newer ones
+	uv pip compile pyproject.toml --extra book --extra test --universal --python-version 3.11 \
+	  --no-annotate --no-header $(UPGRADE) -o constraints.txt
+
+wheel-test: $(STAMP)  ## run each lesson alone in an empty folder, with the wheel and no network
+	$(PY) tools/wheel_test.py
+
+system-packages:  ## install Chromium for the browser tests (Debian or Ubuntu, as root)
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+	  chromium fonts-dejavu-core
+
+clean:  ## remove what was built; .venv stays
+	rm -rf _build build dist ganvae_lessons.egg-info book/_generated book/verification.md \
+	  book/_static/mathjax .pytest_cache .ruff_cache

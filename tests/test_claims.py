@@ -1,0 +1,406 @@
+"""The false claims of book/claims.md, each shown false with numbers and the package.
+
+A number in a test's name is the claim's number on that page. Claims 14 and 15 are matters of
+record, which no computation decides, so they have no test.
+"""
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from ganvae_lessons import data, losses, theory
+from ganvae_lessons.models import gan
+
+ROOT = Path(__file__).resolve().parent.parent
+P_DATA = np.array([0.5, 0.3, 0.2])
+P_MODEL = np.array([0.1, 0.3, 0.6])
+OPTIMUM = theory.optimal_discriminator(P_DATA, P_MODEL)
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+def table_losses(logits):
+    """(discriminator loss, gradient): a discriminator with one free logit for each outcome.
+
+    Ten samples stand for each distribution exactly, so the means are expectations.
+    """
+    real = np.repeat([0, 1, 2], np.round(10 * P_DATA).astype(int))
+    fake = np.repeat([0, 1, 2], np.round(10 * P_MODEL).astype(int))
+    logits = tf.constant(logits, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = losses.get("minimax").discriminator(tf.gather(logits, real), tf.gather(logits, fake))
+    return float(loss), tf.convert_to_tensor(tape.gradient(loss, logits)).numpy()
+
+
+def linear_elbo(x, parameters):
+    """The exact ELBO (nats, mean over rows) of a linear VAE: no sampling is needed.
+
+    `x` (N, n), centered. Encoder: mean x·A, variances exp(log_var); decoder: mean z·W, variance
+    exp(log_noise). E‖x − zW‖² = ‖x − mW‖² + Σⱼ exp(log_varⱼ)‖Wⱼ‖².
+    """
+    encoder, log_var, decoder, log_noise = parameters
+    mean = x @ encoder  # (N, k)
+    square = tf.reduce_sum((x - mean @ decoder) ** 2, axis=1)
+    square += tf.reduce_sum(tf.exp(log_var)[:, None] * decoder**2)
+    log_likelihood = -0.5 * (
+        x.shape[1] * (np.log(2 * np.pi) + log_noise) + square * tf.exp(-log_noise)
+    )
+    log_vars = tf.broadcast_to(log_var, tf.shape(mean))
+    return tf.reduce_mean(log_likelihood - losses.gaussian_kl(mean, log_vars))
+
+
+def linear_data(count, dims, latent_dim, seed, noise=0.3):
+    """Centered rows around a random plane of `latent_dim` dimensions, float64."""
+    generator = np.random.default_rng(seed)
+    loadings = generator.normal(size=(latent_dim, dims))
+    x = generator.normal(size=(count, latent_dim)) @ loadings
+    x += noise * generator.normal(size=(count, dims))
+    return x - x.mean(axis=0)
+
+
+def initial_parameters(dims, latent_dim, seed):
+    """Small random (encoder, log_var, decoder, log_noise) as float64 Variables."""
+    generator = np.random.default_rng(seed)
+    shapes = ((dims, latent_dim), (latent_dim,), (latent_dim, dims), ())
+    return [tf.Variable(0.1 * generator.normal(size=shape)) for shape in shapes]
+
+
+def gradient_step(x, parameters, rates):
+    """Ascend the ELBO by `rates`, one for each parameter; return the ELBO before the step."""
+    with tf.GradientTape() as tape:
+        elbo = linear_elbo(x, parameters)
+    for parameter, slope, rate in zip(
+        parameters, tape.gradient(elbo, parameters), rates, strict=True
+    ):
+        parameter.assign_add(rate * slope)
+    return elbo
+
+
+def test_claim_01_wrong_signs():
+    """Minimizing V drives D away from D*; ascending on log(1 − D) lowers D(G(z))."""
+    loss, _ = table_losses(np.zeros(3))
+    assert loss == pytest.approx(-theory.minimax_value(P_DATA, P_MODEL, np.full(3, 0.5)), rel=1e-6)
+    right, wrong = np.zeros(3), np.zeros(3)
+    for _ in range(400):
+        right -= table_losses(right)[1]
+    start = np.abs(0.5 - OPTIMUM)
+    np.testing.assert_allclose(sigmoid(right), OPTIMUM, atol=1e-3)
+    for _ in range(5):  # −loss = V, minimized
+        wrong += table_losses(wrong)[1]
+    distance = np.abs(sigmoid(wrong) - OPTIMUM)
+    differs = start > 0.01  # outcome 1 has p_data = p_model: there D = ½ is right already
+    assert (distance[differs] > start[differs] + 0.1).all()
+
+    fake_logits = tf.Variable([-1.0, 0.5, 2.0])
+    for name, sign in (("minimax", 1), ("non_saturating", 1), ("minimax", -1)):
+        with tf.GradientTape() as tape:
+            loss = sign * losses.get(name).generator(fake_logits)
+        moved = fake_logits - tape.gradient(loss, fake_logits)
+        assert bool(tf.reduce_all((moved > fake_logits) if sign == 1 else (moved < fake_logits)))
+
+
+def test_claim_02_max_min_for_min_max():
+    """With the roles exchanged V has no minimum; with the order exchanged G collapses."""
+    # max_G min_D: whatever G does, D makes V as low as it likes by answering wrongly
+    for p_model in (P_MODEL, P_DATA, np.array([0.0, 0.0, 1.0])):
+        values = [theory.minimax_value(P_DATA, p_model, np.full(3, d)) for d in (1e-3, 1e-9, 0.0)]
+        assert values[0] > values[1] > values[2] == -np.inf
+    # a generator that can make one of two points, against data that are both points
+    p_data = np.array([0.5, 0.5])
+    points = np.eye(2)
+    grid = np.linspace(0.005, 0.995, 199)
+    tables = np.stack(np.meshgrid(grid, grid), axis=-1)  # every discriminator (D(0), D(1))
+    values = np.array([theory.minimax_value(p_data, point, tables) for point in points])
+    min_max = values.max(axis=(1, 2)).min()
+    max_min = values.min(axis=0).max()
+    assert max_min == pytest.approx(-np.log(4), abs=1e-9)
+    exact = -np.log(4) + 2 * theory.js_divergence(p_data, points[0])
+    assert min_max == pytest.approx(exact, abs=5e-3)  # the grid ends at 0.995
+    assert min_max > max_min + 0.4
+    # D first, then G: G puts everything where that D is highest, whatever the data are
+    d = np.array([0.4, 0.7, 0.5])
+    generator = np.random.default_rng(0)
+    candidates = np.vstack([np.eye(3), generator.dirichlet(np.ones(3), size=2000)])
+    best = candidates[theory.minimax_value(P_DATA, candidates, d).argmin()]
+    np.testing.assert_array_equal(best, [0, 1, 0])
+
+
+def test_claim_03_vae_as_a_game():
+    """A step of either raises the ELBO; an encoder that descends ruins it."""
+    x = linear_data(500, 6, 2, seed=0, noise=0.7)
+    optimum = theory.linear_vae(x, 2)
+    for which in ((1, 1, 0, 0), (0, 0, 1, 1)):  # the encoder alone, the decoder alone
+        parameters = initial_parameters(6, 2, seed=1)
+        before = gradient_step(x, parameters, 0.05 * np.array(which))
+        assert float(linear_elbo(x, parameters) - before) > 1e-3
+    joint, opposed = initial_parameters(6, 2, seed=1), initial_parameters(6, 2, seed=1)
+    start = float(linear_elbo(x, joint))
+    together = tf.function(lambda: gradient_step(x, joint, (0.03,) * 4))
+    for _ in range(2000):
+        together()
+    assert float(linear_elbo(x, joint)) == pytest.approx(optimum.elbo, abs=0.02)
+    for _ in range(60):  # the encoder minimizes what the decoder maximizes
+        gradient_step(x, opposed, (-0.02, -0.02, 0.02, 0.02))
+    assert float(linear_elbo(x, opposed)) < start - 1
+    assert start < optimum.elbo - 1
+
+
+def test_claim_04_likelihood_equals_elbo():
+    """log p(x) − ELBO is KL(q‖posterior): zero at the posterior, positive beside it."""
+    x = linear_data(400, 5, 2, seed=2)
+    model = theory.linear_vae(x, 2)
+    _, covariance = model.encode(x)
+    encoder = model.weights @ covariance / model.noise_variance
+    log_var = np.log(np.diag(covariance))
+    log_noise = np.log(model.noise_variance)
+
+    def elbo(offset, scale):
+        """The ELBO with q's means moved by `offset` and its variances times `scale`."""
+        # x is centered, so a constant shift of the mean needs one more column, always 1
+        padded = np.hstack([x, np.ones((len(x), 1))])
+        mean = padded @ np.vstack([encoder, np.full((1, 2), offset)])
+        variance = np.exp(log_var) * scale
+        square = ((x - mean @ model.weights.T) ** 2).sum(axis=1)
+        square = square + (variance * model.weights**2).sum()
+        likelihood = -0.5 * (5 * (np.log(2 * np.pi) + log_noise) + square / model.noise_variance)
+        log_vars = np.broadcast_to(np.log(variance), mean.shape)
+        return (likelihood - theory.gaussian_kl(mean, log_vars)).mean()
+
+    assert elbo(0.0, 1.0) == pytest.approx(model.log_likelihood, abs=1e-9)
+    for offset, scale in ((0.1, 1.0), (0.0, 1.5), (0.0, 0.5), (-0.3, 2.0)):
+        # KL between the perturbed q and the posterior: their variances differ by a factor
+        kl = 0.5 * (offset**2 / np.exp(log_var) + scale - 1 - np.log(scale)).sum()
+        gap = model.log_likelihood - elbo(offset, scale)
+        assert gap == pytest.approx(kl, rel=1e-6)
+        assert gap > 0.05
+
+
+def test_claim_05_near_misses_of_the_kl():
+    """Minus the KL falls without end; log σ in the place of log σ² has its minimum elsewhere."""
+    mean, log_var = np.meshgrid(np.linspace(-3, 3, 61), np.linspace(-4, 4, 81), indexing="ij")
+    kl = theory.gaussian_kl(mean[..., None], log_var[..., None])  # (61, 81)
+    assert kl.min() == pytest.approx(0, abs=1e-12)
+    assert np.unravel_index(kl.argmin(), kl.shape) == (30, 40)  # mean 0, log σ² 0
+    far = theory.gaussian_kl(np.array([[10.0], [100.0]]), np.zeros((2, 1)))
+    assert (-far < -40).all() and -far[1] < -4000  # the wrong sign, minimized, runs away
+
+    # "1 + log σ − μ² − σ²": one factor of two is lost, and with it the standard normal
+    std = np.linspace(0.05, 3, 2951)
+    mixed = -0.5 * (1 + np.log(std) - std**2)
+    assert std[mixed.argmin()] == pytest.approx(np.sqrt(0.5), abs=1e-3)
+    assert mixed.min() < 0 < mixed[np.abs(std - 1).argmin()] + 1e-9
+    # a head that the KL takes for log σ and the sampler for σ: the prior now asks for no noise
+    head = np.linspace(-2, 2, 4001)
+    asked = head[theory.gaussian_kl(np.zeros((4001, 1)), 2 * head[:, None]).argmin()]
+    assert asked == pytest.approx(0, abs=1e-9)  # so z = μ + head·ε has σ = 0
+    assert theory.gaussian_kl([0.0], [2 * np.log(1e-6)]) > 10
+
+
+def test_claim_06_cross_entropy_against_ones():
+    """Its minima are all the vectors with equal entries, and it does not know the variance."""
+    latent_dim = 8
+    ones = np.ones((1, latent_dim), dtype="float32")
+    far = 5 * ones
+
+    def cross_entropy(mean):
+        return float(keras.losses.categorical_crossentropy(ones, mean, from_logits=True)[0])
+
+    at_prior = cross_entropy(0 * ones)
+    assert at_prior == pytest.approx(latent_dim * np.log(latent_dim), rel=1e-5)
+    assert cross_entropy(far) == pytest.approx(at_prior, rel=1e-5)
+    assert theory.gaussian_kl(far, 0 * far)[0] == pytest.approx(12.5 * latent_dim)
+    centered = np.random.default_rng(0).normal(size=(200, latent_dim)).astype("float32")
+    assert all(cross_entropy(row[None]) >= at_prior - 1e-4 for row in centered)
+
+    mean, log_var = tf.Variable(far), tf.Variable(-3 * ones)
+    with tf.GradientTape(persistent=True) as tape:
+        wrong = -ops.sum(ops.log_softmax(mean), axis=-1)
+        fused = keras.losses.categorical_crossentropy(ones, mean, from_logits=True)
+        right = losses.gaussian_kl(mean, log_var)
+    assert float(wrong[0]) == pytest.approx(at_prior, rel=1e-5)
+    assert tape.gradient(wrong, log_var) is None
+    assert np.abs(tape.gradient(wrong, mean)).max() < 1e-5  # content at mean 5
+    assert (tape.gradient(right, mean).numpy() > 4.9).all()
+    assert (tape.gradient(right, log_var).numpy() < -0.4).all()
+    # TensorFlow's own gradient supposes labels that sum to 1; with ones it drives the mean up
+    assert (tape.gradient(fused, mean).numpy() < -0.5).all()
+
+
+def test_claim_07_softplus_one_minus_logit():
+    """With it the discriminator's loss falls for ever; with softplus(a) it ends at logit(D*)."""
+    logits = np.linspace(-8, 40, 4801)
+    for p_data, p_model, d in zip(P_DATA, P_MODEL, OPTIMUM, strict=True):
+        right = p_data * np.logaddexp(0, -logits) + p_model * np.logaddexp(0, logits)
+        wrong = p_data * np.logaddexp(0, -logits) + p_model * np.logaddexp(0, 1 - logits)
+        assert logits[right.argmin()] == pytest.approx(np.log(d / (1 - d)), abs=0.006)
+        assert (np.diff(wrong) < 0).all()
+    # the package's fake term is softplus(a): −log(1 − D)
+    fake = ops.convert_to_tensor([-2.0, 0.0, 3.0])
+    both = losses.get("minimax").discriminator(ops.full((1,), 50.0), fake)
+    assert float(both) == pytest.approx(-np.log(1 - sigmoid(fake.numpy())).mean(), rel=1e-5)
+
+
+def test_claim_08_mean_square_of_own_output():
+    """Such a generator goes to zero, whatever the data and the discriminator are."""
+    keras.utils.set_random_seed(0)
+    generator = gan.build_generator(gan.Config.points())
+    discriminator = gan.build_discriminator(gan.Config.points())
+    latents = keras.random.normal((64, 16), seed=1)
+    rms = lambda samples: float(ops.sqrt(ops.mean(ops.square(samples))))  # noqa: E731
+    before = rms(generator(latents))
+    optimizer = keras.optimizers.Adam(1e-2)
+
+    @tf.function
+    def step():
+        with tf.GradientTape(persistent=True) as tape:
+            fake = generator(latents)
+            loss = ops.mean(ops.square(fake))
+            intended = losses.get("least_squares").generator(discriminator(fake))
+        optimizer.apply(
+            tape.gradient(loss, generator.trainable_variables), generator.trainable_variables
+        )
+        return tape.gradient(loss, discriminator.trainable_variables), tape.gradient(
+            intended, discriminator.trainable_variables
+        )
+
+    for _ in range(150):
+        own, game = step()
+    assert rms(generator(latents)) < 0.02 * before
+    assert all(slope is None for slope in own)  # the discriminator plays no part in it
+    assert all(slope is not None for slope in game)
+
+
+def test_claim_09_gradients_by_inputs():
+    """They have the shape of a batch, and a step along them leaves every weight as it was."""
+    keras.utils.set_random_seed(0)
+    generator = gan.build_generator(gan.Config.points())
+    discriminator = gan.build_discriminator(gan.Config.points())
+    latents = tf.Variable(keras.random.normal((8, 16), seed=1))
+    others = keras.random.normal((8, 16), seed=2)
+    loss_of = losses.get("non_saturating").generator
+    weights, made = generator.get_weights(), generator(others).numpy()
+    with tf.GradientTape(persistent=True) as tape:
+        images = generator(latents)
+        loss = loss_of(discriminator(images))
+    by_noise, by_images = tape.gradient(loss, [latents, images])
+    assert by_noise.shape == (8, 16) and by_images.shape == (8, 2)
+    keras.optimizers.SGD(1.0).apply([by_noise], [latents])
+    for before, after in zip(weights, generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    np.testing.assert_array_equal(generator(others), made)
+    by_weights = tape.gradient(loss, generator.trainable_variables)
+    assert [g.shape for g in by_weights] == [v.shape for v in generator.trainable_variables]
+    keras.optimizers.SGD(1.0).apply(by_weights, generator.trainable_variables)
+    assert float(loss_of(discriminator(generator(others)))) < float(loss_of(discriminator(made)))
+
+
+def test_claim_10_one_variable_two_names():
+    """Shared layers count once, move together, and get the sum of both gradients."""
+    inputs = keras.Input((4,))
+    once, first, second = (keras.layers.Dense(4) for _ in range(3))
+    tied = keras.Model(inputs, once(once(inputs)))
+    free = keras.Model(inputs, second(first(inputs)))
+    assert (tied.count_params(), free.count_params()) == (20, 40)
+
+    shared = tf.Variable([1.0, 2.0])
+    biases = {"first": shared, "second": shared}
+    biases["first"].assign([5.0, 5.0])
+    np.testing.assert_array_equal(biases["second"], [5.0, 5.0])
+    apart = {"first": tf.Variable([5.0, 5.0]), "second": tf.Variable([5.0, 5.0])}
+
+    def slopes(table):
+        with tf.GradientTape() as tape:
+            hidden = tf.constant([1.0, -1.0]) * table["first"]
+            loss = tf.reduce_sum(tf.square(hidden + table["second"] - 3))
+        return tape.gradient(loss, [table["first"], table["second"]])
+
+    alone = slopes(apart)
+    assert not np.allclose(alone[0], alone[1])
+    for slope in slopes(biases):
+        np.testing.assert_allclose(slope, alone[0] + alone[1])
+
+
+def test_claim_11_hidden_beta():
+    """MSE + KL is the β-VAE with σ = 1 and β = n/2, or σ² = n/2 and β = 1: nothing is learned."""
+    generator = np.random.default_rng(0)
+    images = generator.uniform(-1, 1, size=(16, 28, 28, 1)).astype("float32")
+    decoded = generator.uniform(-1, 1, size=(16, 28, 28, 1)).astype("float32")
+    mean = generator.normal(size=(16, 4)).astype("float32")
+    log_var = generator.normal(size=(16, 4)).astype("float32")
+    pixels = 28 * 28
+    kl = losses.gaussian_kl(mean, log_var).numpy()
+    hidden = ((images - decoded) ** 2).mean(axis=(1, 2, 3)) + kl  # the loss one meets
+
+    unit = losses.gaussian_log_likelihood(images, decoded).numpy()
+    beta_loss = -unit + pixels / 2 * kl
+    constant = pixels / 2 * np.log(2 * np.pi)
+    np.testing.assert_allclose(beta_loss, pixels / 2 * hidden + constant, rtol=1e-5)
+    noise = np.log(pixels / 2)
+    wide = losses.gaussian_log_likelihood(images, decoded, noise).numpy()
+    constant = pixels / 2 * np.log(2 * np.pi * pixels / 2)
+    np.testing.assert_allclose(-wide + kl, hidden + constant, rtol=1e-5)
+
+    # A linear VAE keeps the directions whose variance exceeds σ². None does, nor all together.
+    x, _, _ = data.load("fashion_mnist", limit=500)
+    x = x.reshape(500, -1) - x.reshape(500, -1).mean(axis=0)
+    variances = np.linalg.eigvalsh(x @ x.T / 500)  # those of the covariance that are not 0
+    assert variances[-1] > 40 and 200 < variances.sum() < pixels / 2
+    assert (variances > 1).sum() > 20
+
+
+def test_claim_12_dense_is_not_recurrent():
+    """Its output at one step depends on no other step; a recurrent layer's does."""
+    keras.utils.set_random_seed(0)
+    sequence = np.random.default_rng(0).normal(size=(1, 5, 3)).astype("float32")
+    changed = sequence.copy()
+    changed[:, 0] += 1
+    dense, recurrent = keras.layers.Dense(4), keras.layers.SimpleRNN(4, return_sequences=True)
+    np.testing.assert_array_equal(dense(sequence)[:, 1:], dense(changed)[:, 1:])
+    assert np.abs(recurrent(sequence)[:, 1:] - recurrent(changed)[:, 1:]).max() > 1e-3
+    # the recurrent connections are a matrix of their own, from the units to the units
+    assert dense.count_params() == 3 * 4 + 4
+    assert recurrent.count_params() == 3 * 4 + 4 + 4 * 4
+
+
+def test_claim_16_more_epochs():
+    """A held-out ELBO rises, then falls, while training's rises; a GAN spirals away."""
+    x = linear_data(225, 20, 3, seed=3, noise=1.0)
+    x /= x.std()
+    train, held_out = x[:25], x[25:]
+    parameters = initial_parameters(20, 12, seed=4)
+
+    @tf.function
+    def epochs():
+        for _ in tf.range(100):
+            gradient_step(train, parameters, (0.003,) * 4)
+        return linear_elbo(train, parameters), linear_elbo(held_out, parameters)
+
+    curve = np.array([epochs() for _ in range(40)])  # (40, 2)
+    best = curve[:, 1].argmax()
+    assert 5 < best < 30
+    assert curve[-1, 1] < curve[best, 1] - 0.5
+    assert curve[-1, 0] > curve[best, 0] + 1
+
+    distance = np.linalg.norm(theory.dirac_gan("gan", learning_rate=0.2, steps=400), axis=1)
+    assert (np.diff(distance) > 0).all()
+    assert distance[400] > 1.5 * distance[0]
+
+
+def test_the_page_and_this_file_name_the_same_tests():
+    """Each test here stands on the page under its number, and the page names no other."""
+    page = (ROOT / "book/claims.md").read_text(encoding="utf-8")
+    named = re.findall(r"tests/test_claims\.py::(test_claim_\w+)", page)
+    assert sorted(named) == sorted(name for name in globals() if name.startswith("test_claim_"))
+    sections = re.split(r"^## ", page, flags=re.M)[1:]
+    for section in sections:
+        number = re.match(r"(\d+)\.", section)
+        for name in re.findall(r"::test_claim_(\d\d)_", section):
+            assert number and int(number[1]) == int(name)

@@ -1,0 +1,260 @@
+"""Lessons as plain text while they are written, and running them with a time for each cell.
+
+python tools/notebook.py to-ipynb draft.txt notebooks/NN_name.ipynb
+python tools/notebook.py to-text notebooks/NN_name.ipynb draft.txt
+python tools/notebook.py run notebooks/NN_name.ipynb --budget laptop --out executed.ipynb
+python tools/notebook.py store-outputs notebooks/NN_name.ipynb   (of nbval-check-output cells)
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+import setup_cell
+
+CHECKED = "nbval-check-output"
+DELIMITER = re.compile(r"^#%% (md|code|setup)\b(.*)$")
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def parse_options(text, line_number):
+    """Return cell metadata from `tags=a,b alt="..." caption="..." name=fig-x meta='{...}'`."""
+    options = {}
+    for word in shlex.split(text):
+        key, equals, value = word.partition("=")
+        if not equals or key not in ("tags", "alt", "caption", "name", "width", "meta"):
+            raise ValueError(
+                f"line {line_number}: {word!r} is not an option of a cell; expected "
+                "tags=, alt=, caption=, name=, width= or meta=, with quotes around spaces"
+            )
+        options[key] = value
+    if "name" in options and "caption" not in options:
+        raise ValueError(f"line {line_number}: name= needs caption=: only a figure can be named")
+    metadata = json.loads(options.get("meta", "{}"))
+    if "tags" in options:
+        metadata["tags"] = options["tags"].split(",")
+    image = {key: options[key] for key in ("alt", "width") if key in options}
+    figure = {key: options[key] for key in ("caption", "name") if key in options}
+    mystnb = {"image": image} if image else {}
+    if figure:
+        mystnb["figure"] = figure
+    if mystnb:
+        metadata["mystnb"] = {**metadata.get("mystnb", {}), **mystnb}
+    return metadata
+
+
+def format_options(metadata):
+    """Return the options text of a cell's metadata; the inverse of `parse_options`."""
+    rest = {key: value for key, value in metadata.items() if key not in ("tags", "mystnb")}
+    mystnb = dict(metadata.get("mystnb", {}))
+    options = {"tags": ",".join(metadata.get("tags", []))}
+    options.update(mystnb.pop("image", {}))
+    options.update(mystnb.pop("figure", {}))
+    if mystnb:
+        rest["mystnb"] = mystnb
+    if rest:
+        options["meta"] = json.dumps(rest, ensure_ascii=False)
+    words = []
+    for key, value in options.items():
+        if not value:
+            continue
+        if re.fullmatch(r"[\w,.%-]+", value):
+            words.append(f"{key}={value}")
+        else:
+            words.append(f'{key}="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    return "".join(" " + word for word in words)
+
+
+def from_text(text, prefix):
+    """Return the notebook that a plain text describes; `prefix` begins its cells' ids."""
+    cells, lines = [], None
+    for number, line in enumerate(text.splitlines(), 1):
+        delimiter = DELIMITER.match(line)
+        if delimiter is None:
+            if lines is None:
+                if line.strip():
+                    raise ValueError(
+                        f"line {number}: text before the first cell: {line!r}; "
+                        "begin with '#%% md', '#%% code' or '#%% setup'"
+                    )
+                continue
+            lines.append(line)
+            continue
+        kind, options = delimiter.groups()
+        metadata = parse_options(options, number)
+        lines = []
+        if kind == "setup":
+            metadata["tags"] = list(setup_cell.TAGS)
+        cells.append((kind, metadata, lines))
+
+    notebook = nbformat.v4.new_notebook(metadata=METADATA)
+    for index, (kind, metadata, lines) in enumerate(cells, 1):
+        source = "\n".join(lines).strip("\n").rstrip()
+        if kind == "setup":
+            if source:
+                raise ValueError("'#%% setup' takes no text: the template fills it")
+            source = setup_cell.source()
+        if not source:
+            raise ValueError(f"cell {index} is empty; remove its '#%%' line")
+        new = nbformat.v4.new_markdown_cell if kind == "md" else nbformat.v4.new_code_cell
+        notebook.cells.append(new(source, metadata=metadata, id=f"{prefix}-{index:03d}"))
+    return notebook
+
+
+def to_text(notebook):
+    """Return the plain text of a notebook, without outputs."""
+    parts = []
+    for cell in notebook.cells:
+        if "setup" in cell.metadata.get("tags", []):
+            parts.append("#%% setup\n")
+            continue
+        kind = "code" if cell.cell_type == "code" else "md"
+        parts.append(f"#%% {kind}{format_options(cell.metadata)}\n{cell.source}\n")
+    return "\n".join(parts)
+
+
+def keep_outputs(notebook, earlier):
+    """Copy the outputs of checked cells from an earlier notebook where the source is the same."""
+    outputs = {
+        cell.source: cell.outputs
+        for cell in earlier.cells
+        if cell.cell_type == "code" and CHECKED in cell.metadata.get("tags", [])
+    }
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and CHECKED in cell.metadata.get("tags", []):
+            cell.outputs = outputs.get(cell.source, [])
+            cell.execution_count = 1 if cell.outputs else None
+
+
+def write(notebook, path):
+    """Write a notebook in one fixed form, so that a difference in git is a difference in it."""
+    nbformat.validate(notebook)
+    text = json.dumps(
+        json.loads(nbformat.writes(notebook)), indent=1, ensure_ascii=False, sort_keys=True
+    )
+    Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def execute(notebook, folder, budget, timeout=1200):
+    """Execute a notebook in place, in `folder`, and print each cell that took over a second."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    os.environ["GANVAE_BUDGET"] = budget
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+    )
+    start = time.perf_counter()
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        sys.exit(f"{error}\nfailed after {time.perf_counter() - start:.0f} s")
+    finally:
+        for index, cell in enumerate(notebook.cells, 1):
+            seconds = cell_seconds(cell)
+            if seconds > 1:
+                first = next((line for line in cell.source.splitlines() if line.strip()), "")
+                print(f"{seconds:7.1f} s  cell {index:3d}  {first[:70]}")
+    print(f"{time.perf_counter() - start:7.1f} s  in all, at the {budget} budget")
+
+
+def cell_seconds(cell):
+    """Return how long a cell ran, from the times that nbclient recorded; 0 if it did not run."""
+    times = cell.metadata.get("execution", {})
+    if "shell.execute_reply" not in times or "iopub.status.busy" not in times:
+        return 0.0
+    begin, end = (
+        datetime.fromisoformat(times[key].replace("Z", "+00:00"))
+        for key in ("iopub.status.busy", "shell.execute_reply")
+    )
+    return (end - begin).total_seconds()
+
+
+def store_outputs(path, budget="smoke"):
+    """Execute a notebook and store, in place, the outputs of its checked cells alone."""
+    path = Path(path)
+    notebook = nbformat.read(path, as_version=4)
+    executed = nbformat.read(path, as_version=4)
+    execute(executed, path.parent, budget)
+    stored = 0
+    for cell, ran in zip(notebook.cells, executed.cells, strict=True):
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count = None
+        cell.outputs = []
+        if CHECKED in cell.metadata.get("tags", []):
+            kept = [o for o in ran.outputs if o.get("name") != "stderr"]
+            for output in kept:
+                if "execution_count" in output:
+                    output["execution_count"] = 1
+                if any(kind.startswith("image/") for kind in output.get("data", {})):
+                    raise ValueError(
+                        f"{path.name}, cell {cell.id}: tagged {CHECKED} but shows a picture; "
+                        "pictures are never compared: remove the tag"
+                    )
+            if not kept:
+                raise ValueError(f"{path.name}, cell {cell.id}: tagged {CHECKED}, shows nothing")
+            cell.outputs = kept
+            cell.execution_count = 1  # nbval takes a cell without a number for one that never ran
+            stored += 1
+    write(notebook, path)
+    print(f"stored the outputs of {stored} cells in {path}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("to-ipynb", "to-text"):
+        command = commands.add_parser(name)
+        command.add_argument("source", type=Path)
+        command.add_argument("target", type=Path)
+    command = commands.add_parser("run")
+    command.add_argument("notebook", type=Path)
+    command.add_argument("--budget", default="smoke", choices=["smoke", "laptop", "gpu"])
+    command.add_argument("--out", type=Path)
+    command = commands.add_parser("store-outputs")
+    command.add_argument("notebook", type=Path, nargs="+")
+    options = parser.parse_args()
+
+    if options.command == "to-ipynb":
+        prefix = options.target.stem.split("_")[0]
+        try:
+            notebook = from_text(options.source.read_text(encoding="utf-8"), prefix)
+        except ValueError as error:
+            sys.exit(f"{options.source}: {error}")
+        if options.target.exists():
+            keep_outputs(notebook, nbformat.read(options.target, as_version=4))
+        write(notebook, options.target)
+        print(f"{options.target}: {len(notebook.cells)} cells")
+    elif options.command == "to-text":
+        text = to_text(nbformat.read(options.source, as_version=4))
+        options.target.write_text(text, encoding="utf-8")
+    elif options.command == "run":
+        notebook = nbformat.read(options.notebook, as_version=4)
+        try:
+            execute(notebook, options.notebook.resolve().parent, options.budget)
+        finally:
+            if options.out:
+                nbformat.write(notebook, options.out)
+    else:
+        for path in options.notebook:
+            store_outputs(path)
+
+
+if __name__ == "__main__":
+    main()
