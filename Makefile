@@ -12,12 +12,14 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 # The lessons are written for TensorFlow; its start-up messages help nobody.
 export KERAS_BACKEND := tensorflow
 export TF_CPP_MIN_LOG_LEVEL := 2
+# Small matrices: BLAS threads would only wait for each other, and round differently.
+export OPENBLAS_NUM_THREADS := 1
 # Kernels and tools find the environment's programs.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint format data setup-cells constraints wheel-test system-packages clean
+.PHONY: help setup book test lint format data readme-picture setup-cells constraints wheel-test system-packages clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -66,6 +68,9 @@ format: $(STAMP)  ## let ruff correct style and formatting
 
 data: $(STAMP)  ## make the embedded data again from their sources (needs a network)
 	$(PY) tools/make_data.py
+
+readme-picture: $(STAMP)  ## make the README's picture from the figures of the last `make book`
+	$(PY) tools/readme_picture.py
 
 setup-cells: $(STAMP)  ## write the set-up cell into every lesson, the address everywhere
 	$(PY) tools/setup_cell.py

@@ -70,9 +70,7 @@ def dirac_gan_field(method, theta, psi, *, gamma=1.0):
     return generator, discriminator
 
 
-def dirac_gan(
-    method, *, learning_rate, steps, start=(1.0, 1.0), alternating=False, gamma=1.0
-):
+def dirac_gan(method, *, learning_rate, steps, start=(1.0, 1.0), alternating=False, gamma=1.0):
     """Return the trajectory (steps + 1, 2) of (θ, ψ) under gradient steps from `start`.
 
     Both players move at once, or, with `alternating`, the generator first and the

@@ -24,7 +24,7 @@ __all__ = [
 
 
 class AdversarialLoss(NamedTuple):
-    """A game's two losses: `.discriminator(real_logits, fake_logits)`, `.generator(fake_logits)`."""
+    """A game: `.discriminator(real_logits, fake_logits)` and `.generator(fake_logits)`."""
 
     name: str
     discriminator: Callable

@@ -147,7 +147,5 @@ def animation(frames, *, seconds=0.25, hold=1.5):
         stills.append(still.resize((2 * still.width, 2 * still.height), Picture.NEAREST))
     durations = [int(1000 * seconds)] * (len(stills) - 1) + [int(1000 * hold)]
     file = io.BytesIO()
-    stills[0].save(
-        file, "GIF", save_all=True, append_images=stills[1:], duration=durations, loop=0
-    )
+    stills[0].save(file, "GIF", save_all=True, append_images=stills[1:], duration=durations, loop=0)
     return Image(data=file.getvalue(), format="gif")

@@ -339,7 +339,7 @@ def _accuracy(real_logits, fake_logits):
 
 
 def _state(model):
-    """Every variable that a step reads or writes, numbered: Keras's names differ from run to run."""
+    """Every variable that a step reads or writes, numbered: Keras's names are not stable."""
     variables = list(model.variables)  # weights, and the states of the seed generators
     for optimizer in model.optimizers():
         variables += optimizer.variables

@@ -72,7 +72,9 @@ def test_extreme_logits_stay_finite():
         assert np.isfinite(float(losses.get(name).generator(extreme)))
 
 
-@pytest.mark.verifies("losses.gradient_penalty", against="a linear critic, whose slope is its weights")
+@pytest.mark.verifies(
+    "losses.gradient_penalty", against="a linear critic, whose slope is its weights"
+)
 def test_gradient_penalty_of_a_linear_critic():
     weights = np.array([[3.0], [4.0]], dtype="float32")  # slope of norm 5 everywhere
     rng = np.random.default_rng(0)
@@ -101,7 +103,9 @@ def test_gradient_penalty_interpolates_uniformly():
     assert from_one == float(losses.gradient_penalty(critic, real, fake, seed=1))
 
 
-@pytest.mark.verifies("losses.gradient_penalty", against="a finite gradient where the slope is zero")
+@pytest.mark.verifies(
+    "losses.gradient_penalty", against="a finite gradient where the slope is zero"
+)
 def test_gradient_penalty_of_a_flat_critic_can_be_trained():
     import tensorflow as tf
 
@@ -155,7 +159,9 @@ def test_gaussian_sums_over_pixels(log_var):
     np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=1e-5)
 
 
-@pytest.mark.verifies("losses.gaussian_kl", against="theory.gaussian_kl, itself checked by quadrature")
+@pytest.mark.verifies(
+    "losses.gaussian_kl", against="theory.gaussian_kl, itself checked by quadrature"
+)
 def test_gaussian_kl_agrees_with_theory():
     mean, log_var = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
     found = ops.convert_to_numpy(losses.gaussian_kl(mean, log_var))
@@ -163,7 +169,9 @@ def test_gaussian_kl_agrees_with_theory():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="loss must be one of minimax.*got 'bce'"):
+    with pytest.raises(ValueError, match=r"loss must be one of minimax.*got 'bce'"):
         losses.get("bce")
     with pytest.raises(ValueError, match="samples of one shape"):
-        losses.gradient_penalty(lambda x: x, np.zeros((2, 3), "float32"), np.zeros((2, 4), "float32"))
+        losses.gradient_penalty(
+            lambda x: x, np.zeros((2, 3), "float32"), np.zeros((2, 4), "float32")
+        )

@@ -43,7 +43,9 @@ def test_mode_coverage_of_the_true_mixture():
     assert share == pytest.approx(1 - np.exp(-4.5), abs=0.003)
 
 
-@pytest.mark.verifies("metrics.mode_coverage", against="a collapsed and a scattered sample, by hand")
+@pytest.mark.verifies(
+    "metrics.mode_coverage", against="a collapsed and a scattered sample, by hand"
+)
 def test_mode_coverage_of_failures():
     centers = np.array([[-2.0, 0.0], [2.0, 0.0]])
     assert metrics.mode_coverage(np.full((50, 2), [2.0, 0.01]), centers, 0.1) == (1, 1.0)

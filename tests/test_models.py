@@ -1,5 +1,9 @@
 """`models` and `layers`: parameter counts by hand, the bound against enumeration, round trips."""
 
+import ast
+import json
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +13,8 @@ from keras import ops
 
 from ganvae_lessons import data, layers, theory, training
 from ganvae_lessons.models import gan, vae
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def trainable(model):
@@ -34,7 +40,9 @@ def test_maxout_by_hand():
         layers.Maxout(3, 0)
 
 
-@pytest.mark.verifies("models.gan.Config", against="mnist.yaml of the authors' code, counted by hand")
+@pytest.mark.verifies(
+    "models.gan.Config", against="mnist.yaml of the authors' code, counted by hand"
+)
 @pytest.mark.verifies("models.gan.build_generator", against="mnist.yaml of the authors' code")
 @pytest.mark.verifies("models.gan.build_discriminator", against="mnist.yaml of the authors' code")
 def test_first_gan_at_the_papers_size():
@@ -70,15 +78,42 @@ def test_gan_networks_survive_saving(tmp_path):
     np.testing.assert_array_equal(loaded.predict(samples, verbose=0), logits)
 
 
-@pytest.mark.parametrize("gpu_config", [gan.Config.paper()])
-def test_one_step_of_the_papers_gan(gpu_config, images):
-    model = training.AdversarialModel(
-        gan.build_generator(gpu_config), gan.build_discriminator(gpu_config)
-    )
-    model.compile(keras.optimizers.SGD(0.1, 0.5), keras.optimizers.SGD(0.1, 0.5))
+def gpu_configs():
+    """Yield (lesson, Config) for every `gpu=…Config(…)` that a lesson gives to budget.pick."""
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for cell in cells:
+            if cell["cell_type"] != "code":
+                continue
+            for node in ast.walk(ast.parse("".join(cell["source"]))):
+                is_gpu = isinstance(node, ast.keyword) and node.arg == "gpu"
+                if is_gpu and "Config" in ast.unparse(node.value):
+                    known = {"gan": gan, "vae": vae, "LATENTS": 20}
+                    yield path.stem, eval(ast.unparse(node.value), known)
+
+
+@pytest.mark.parametrize(
+    ("lesson", "config"),
+    [("paper", gan.Config.paper()), ("paper", vae.Config.paper()), *gpu_configs()],
+    ids=lambda value: value if isinstance(value, str) else type(value).__module__[-3:],
+)
+def test_one_step_at_full_size(lesson, config, images):
+    """The papers' networks and the lessons' gpu budgets build, and a step moves them."""
+    if isinstance(config, vae.Config):
+        model = vae.build_vae(config)
+        model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    else:
+        model = training.AdversarialModel(
+            gan.build_generator(config), gan.build_discriminator(config)
+        )
+        model.compile(keras.optimizers.SGD(0.1, 0.5), keras.optimizers.SGD(0.1, 0.5))
     before = model.sample(2)
     model.fit(training.batches(images, 4), steps_per_epoch=1, verbose=0)
     assert not np.array_equal(before, model.sample(2))
+
+
+def test_the_lessons_have_gpu_configurations():
+    assert {lesson for lesson, _ in gpu_configs()} == {"04_first_gan", "11_vae"}
 
 
 @pytest.mark.verifies("models.vae.Config", against="1312.6114, section 5: 784-500-20, by hand")
@@ -90,17 +125,20 @@ def test_vae_at_the_papers_size():
     assert trainable(vae.build_decoder(paper)) == 21 * 500 + 501 * 784
 
 
-@pytest.mark.verifies("models.vae.build_encoder", against="the counts of the default layers, by hand")
-@pytest.mark.verifies("models.vae.build_decoder", against="the counts of the default layers, by hand")
+@pytest.mark.verifies(
+    "models.vae.build_encoder", against="the counts of the default layers, by hand"
+)
+@pytest.mark.verifies(
+    "models.vae.build_decoder", against="the counts of the default layers, by hand"
+)
 def test_convolutional_vae_layer_by_layer():
-    config = vae.Config(filters=(32, 64), blocks=1, units=(256,))
+    config = vae.Config(filters=(32, 64), units=(256,))
     convs = (16 * 1 + 1) * 32 + (16 * 32 + 1) * 64
-    block = 2 * (9 * 64 + 1) * 64
     dense = (49 * 64 + 1) * 256 + 2 * (256 + 1) * 20
-    assert trainable(vae.build_encoder(config)) == convs + block + dense
+    assert trainable(vae.build_encoder(config)) == convs + dense
     dense = (20 + 1) * 256 + (256 + 1) * 49 * 64
     convs = (16 * 64 + 1) * 32 + 16 * 32 + 1
-    assert trainable(vae.build_decoder(config)) == dense + block + convs
+    assert trainable(vae.build_decoder(config)) == dense + convs
 
 
 @pytest.mark.verifies("models.vae.build_vae", against="both networks move, and the ELBO rises")
@@ -108,9 +146,7 @@ def test_convolutional_vae_layer_by_layer():
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_vae_learns(kind, likelihood, images):
     keras.utils.set_random_seed(0)
-    config = vae.Config(
-        kind=kind, likelihood=likelihood, filters=(8, 8), units=(32,), latent_dim=4
-    )
+    config = vae.Config(kind=kind, likelihood=likelihood, filters=(8, 8), units=(32,), latent_dim=4)
     model = vae.build_vae(config, seed=1)
     model.compile(optimizer=keras.optimizers.Adam(3e-3))
     before = [weight.numpy().copy() for weight in model.trainable_variables]
@@ -197,9 +233,7 @@ def test_bound_of_a_bernoulli_model_by_quadrature(images):
     some[some == 0] = -1
     grid = np.linspace(-8, 8, 4001)
     decoded = model.decoder.predict(grid[:, None].astype("float32"), verbose=0).reshape(4001, -1)
-    for image, bound in zip(
-        some, model.importance_weighted_bound(some, 3000, seed=1), strict=True
-    ):
+    for image, bound in zip(some, model.importance_weighted_bound(some, 3000, seed=1), strict=True):
         bits = (image.ravel() + 1) / 2
         log_joint = (bits * decoded - np.logaddexp(0, decoded)).sum(axis=1)
         log_joint = log_joint + scipy.stats.norm.logpdf(grid)

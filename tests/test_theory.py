@@ -82,7 +82,9 @@ def test_gaussian_kl_by_quadrature(mean, log_var):
     assert theory.gaussian_kl([mean], [log_var]) == pytest.approx(integral, abs=1e-8)
 
 
-@pytest.mark.verifies("theory.gaussian_kl", against="1312.6114, Appendix B, over several dimensions")
+@pytest.mark.verifies(
+    "theory.gaussian_kl", against="1312.6114, Appendix B, over several dimensions"
+)
 def test_gaussian_kl_sums_over_the_last_axis():
     rng = np.random.default_rng(1)
     mean, log_var = rng.normal(size=(2, 4, 3))
@@ -119,7 +121,9 @@ def test_dirac_eigenvalues_of_a_step():
     assert np.abs(too_far).max() > 1.5
 
 
-@pytest.mark.verifies("theory.dirac_gan_field", against="finite differences and the Jacobian's table")
+@pytest.mark.verifies(
+    "theory.dirac_gan_field", against="finite differences and the Jacobian's table"
+)
 @pytest.mark.parametrize(("method", "gamma", "expected"), EIGENVALUES)
 def test_dirac_field_has_those_eigenvalues(method, gamma, expected):
     small = 1e-5

@@ -146,7 +146,9 @@ def test_custom_game_is_taken_as_it_is():
     assert float(model.train_step(tf.constant(POINTS[:8]))["d_loss"]) == pytest.approx(3.0)
 
 
-@pytest.mark.verifies("training.AdversarialModel", against="the moving average's recursion in NumPy")
+@pytest.mark.verifies(
+    "training.AdversarialModel", against="the moving average's recursion in NumPy"
+)
 def test_moving_average_of_the_generator():
     model = small_game(ema_decay=0.5)
     average = [w.copy() for w in weights(model.generator)]
@@ -154,7 +156,8 @@ def test_moving_average_of_the_generator():
         model.train_step(tf.constant(POINTS[:8]))
         keep = min(0.5, (1 + step) / (10 + step))
         average = [
-            keep * a + (1 - keep) * w for a, w in zip(average, weights(model.generator), strict=True)
+            keep * a + (1 - keep) * w
+            for a, w in zip(average, weights(model.generator), strict=True)
         ]
     for found, expected in zip(weights(model.ema_generator), average, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -237,7 +240,7 @@ def test_stops_at_the_first_non_finite_loss(steps_per_execution):
     data = tf.data.Dataset.from_tensor_slices(
         np.stack([*good, np.full((8, 2), np.inf, "float32"), *good])
     )
-    with pytest.raises(training.DivergedError, match="at step 4.*after step 3") as caught:
+    with pytest.raises(training.DivergedError, match=r"at step 4.*after step 3") as caught:
         model.fit(data, verbose=0, epochs=1)
     assert caught.value.step == 4
 

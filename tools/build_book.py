@@ -161,6 +161,7 @@ def environment(budget):
     variables = dict(os.environ, GANVAE_BUDGET=budget)
     variables.setdefault("KERAS_BACKEND", "tensorflow")
     variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    variables.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices: threads only wait
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     return variables
 

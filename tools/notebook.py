@@ -153,6 +153,7 @@ def execute(notebook, folder, budget, timeout=1200):
     os.environ["GANVAE_BUDGET"] = budget
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     client = NotebookClient(
         notebook,
         timeout=timeout,

@@ -3,7 +3,7 @@
 Kingma and Welling, "Auto-Encoding Variational Bayes", ICLR 2014 (arXiv 1312.6114), whose
 MNIST network is `Config.paper()`; Burda, Grosse and Salakhutdinov, ICLR 2016 (1509.00519)
 for the bound; Kingma et al., NIPS 2016 (1606.04934) for free bits. The convolutional
-default differs: strided 4×4 convolutions, residual blocks at the smallest size, SiLU.
+default differs: strided 4×4 convolutions, one dense layer, SiLU.
 """
 
 import math
@@ -24,15 +24,13 @@ __all__ = ["VAE", "Config", "build_decoder", "build_encoder", "build_vae"]
 class Config:
     """Sizes of both networks. `kind` is "conv" or "dense", `likelihood` "bernoulli" or "gaussian".
 
-    `filters` holds one number of maps for each halving of the image, and `blocks` counts the
-    residual blocks at the smallest size; the dense network has neither.
+    `filters` holds one number of maps for each halving of the image; the dense network has none.
     """
 
     image_shape: tuple = (28, 28, 1)
     latent_dim: int = 20
     kind: str = "conv"
-    filters: tuple = (32, 96)
-    blocks: int = 1
+    filters: tuple = (32, 64)
     units: tuple = (256,)
     activation: str = "silu"
     likelihood: str = "bernoulli"
@@ -63,14 +61,6 @@ class Config:
         return (self.image_shape[0] // shrink, self.image_shape[1] // shrink, self.filters[-1])
 
 
-def _residual(hidden, config):
-    """x + conv(act(conv(x))): keeps the shape (B, H, W, maps)."""
-    maps = hidden.shape[-1]
-    change = layers.Conv2D(maps, 3, padding="same", activation=config.activation)(hidden)
-    change = layers.Conv2D(maps, 3, padding="same")(change)
-    return layers.Activation(config.activation)(layers.Add()([hidden, change]))
-
-
 def build_encoder(config):
     """Return the model images (B, H, W, C) in [−1, 1] → [mean, log_var], each (B, latent_dim)."""
     images = keras.Input(config.image_shape, name="image")
@@ -80,8 +70,6 @@ def build_encoder(config):
             hidden = layers.Conv2D(
                 maps, 4, strides=2, padding="same", activation=config.activation
             )(hidden)
-        for _ in range(config.blocks):
-            hidden = _residual(hidden, config)
     hidden = layers.Flatten()(hidden)
     for units in config.units:
         hidden = layers.Dense(units, activation=config.activation)(hidden)
@@ -106,8 +94,6 @@ def build_decoder(config):
         return keras.Model(latents, layers.Reshape(config.image_shape)(hidden), name="decoder")
     hidden = layers.Dense(math.prod(config.smallest), activation=config.activation)(hidden)
     hidden = layers.Reshape(config.smallest)(hidden)
-    for _ in range(config.blocks):
-        hidden = _residual(hidden, config)
     for maps in reversed(config.filters[:-1]):
         hidden = layers.Conv2DTranspose(
             maps, 4, strides=2, padding="same", activation=config.activation
@@ -130,7 +116,15 @@ class VAE(ObjectiveModel):
     """
 
     def __init__(
-        self, encoder, decoder, *, likelihood="bernoulli", beta=1.0, warm_up=0, free_bits=0.0, **kwargs
+        self,
+        encoder,
+        decoder,
+        *,
+        likelihood="bernoulli",
+        beta=1.0,
+        warm_up=0,
+        free_bits=0.0,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.encoder, self.decoder = encoder, decoder
@@ -223,6 +217,4 @@ class VAE(ObjectiveModel):
 
 def build_vae(config, **kwargs):
     """Return an untrained `VAE` of `config`; `kwargs` (beta, warm_up, free_bits, seed) go to it."""
-    return VAE(
-        build_encoder(config), build_decoder(config), likelihood=config.likelihood, **kwargs
-    )
+    return VAE(build_encoder(config), build_decoder(config), likelihood=config.likelihood, **kwargs)
