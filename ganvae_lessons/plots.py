@@ -131,11 +131,11 @@ def field(direction, *, limit=2.0, path=None, title=None, axis=None, xlabel="θ"
     finish()
 
 
-def animation(frames, *, seconds=0.25, hold=1.5):
+def animation(frames, *, seconds=0.25, hold=1.5, scale=2):
     """Return an `IPython.display.Image` that plays pictures (H, W, 1 or 3) in [0, 1] as a GIF.
 
     `frames` is a sequence of arrays of one shape, as `montage` makes them, each shown for
-    `seconds`, the last for `hold`. On paper the first frame remains.
+    `seconds`, the last for `hold`, each pixel enlarged to a square of `scale`.
     """
     from IPython.display import Image
     from PIL import Image as Picture
@@ -144,7 +144,7 @@ def animation(frames, *, seconds=0.25, hold=1.5):
     for frame in frames:
         frame = (np.clip(np.asarray(frame), 0, 1) * 255).astype(np.uint8)
         still = Picture.fromarray(frame.squeeze(-1) if frame.shape[-1] == 1 else frame)
-        stills.append(still.resize((2 * still.width, 2 * still.height), Picture.NEAREST))
+        stills.append(still.resize((scale * still.width, scale * still.height), Picture.NEAREST))
     durations = [int(1000 * seconds)] * (len(stills) - 1) + [int(1000 * hold)]
     file = io.BytesIO()
     stills[0].save(file, "GIF", save_all=True, append_images=stills[1:], duration=durations, loop=0)

@@ -157,3 +157,24 @@ def test_an_old_page_is_removed(project):
     (project.folder / "_toc.yml").write_text(TOC)
     assert project.build().returncode == 0
     assert not page.exists()
+
+
+def test_changed_settings_make_the_pages_anew_and_execute_nothing(tmp_path):
+    import build_book
+
+    build = tmp_path / "_build"
+    settings = [tmp_path / "_config.yml", tmp_path / "_toc.yml"]
+
+    def survives():
+        for name in (".doctrees", ".jupyter_cache"):
+            (build / name).mkdir(parents=True, exist_ok=True)
+        build_book.drop_stale_pages(tmp_path, build)
+        return [(build / name).exists() for name in (".doctrees", ".jupyter_cache")]
+
+    for path in settings:
+        path.write_text("title: one")
+    assert survives() == [False, True]
+    assert survives() == [True, True]
+    for path in settings:
+        path.write_text("title: two")
+        assert survives() == [False, True]

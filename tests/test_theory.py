@@ -160,6 +160,22 @@ def test_dirac_field_is_the_gradient_of_the_game():
     np.testing.assert_allclose([c_theta - d_theta, c_psi - d_psi], -0.7 * np.array(pull), atol=1e-7)
 
 
+@pytest.mark.verifies("theory.dirac_gan_field", against="the slope of −log D at the generator")
+def test_non_saturating_generator_descends_its_own_loss():
+    """With ψ·x the logit of fake, −log D(θ) = log(1 + exp(ψθ)); the equilibrium hides the sign."""
+    theta, psi, small = 0.7, -1.3, 1e-6
+    slope = np.logaddexp(0, psi * (theta + small)) - np.logaddexp(0, psi * (theta - small))
+    d_theta, d_psi = theory.dirac_gan_field("non_saturating", theta, psi)
+    assert d_theta == pytest.approx(-slope / (2 * small), abs=1e-8)
+    assert d_psi == theory.dirac_gan_field("gan", theta, psi)[1]
+
+
+@pytest.mark.verifies("theory.dirac_gan", against="the ring at √(2η), by averaging over a turn")
+def test_non_saturating_run_settles_on_a_ring():
+    path = theory.dirac_gan("non_saturating", learning_rate=0.1, steps=6000)
+    assert np.hypot(*path[-1]) == pytest.approx(np.sqrt(0.2), rel=0.02)
+
+
 @pytest.mark.verifies("theory.dirac_gan", against="1801.04406, Figure 3: who converges")
 def test_dirac_trajectories():
     def last_distance(method, **kwargs):
@@ -249,6 +265,7 @@ def test_bad_input_is_named(call, message):
         call()
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_a_trajectory_that_overflows_says_where():
     with pytest.raises(FloatingPointError, match="step"):
         theory.dirac_gan("wgan", learning_rate=1e200, steps=10)

@@ -75,6 +75,17 @@ def drop_stale_cache(root, build, budget):
     )
 
 
+def drop_stale_pages(root, build):
+    """Forget Sphinx's pages where _config.yml or _toc.yml changed: titles stand on every page."""
+    stamp = build / "settings"
+    texts = [(root / name).read_bytes() for name in ("_config.yml", "_toc.yml")]
+    current = hashlib.sha256(b"\0".join(texts)).hexdigest()
+    if not stamp.exists() or stamp.read_text(encoding="utf-8").strip() != current:
+        shutil.rmtree(build / ".doctrees", ignore_errors=True)
+        build.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(current + "\n", encoding="utf-8")
+
+
 def describe_machine(budget):
     """Return a MyST table of the machine and the versions that the lessons run with."""
     rows = [
@@ -197,6 +208,7 @@ def build_book(root, budget, output):
         sys.exit(f"_toc.yml lists pages that do not exist: {', '.join(absent)}")
 
     print(drop_stale_cache(root, build, budget), flush=True)
+    drop_stale_pages(root, build)
     copy_mathjax(root)
     machine = (build / "machine.md").read_text(encoding="utf-8")
     write_if_changed(root / "book/_generated/machine.md", machine)

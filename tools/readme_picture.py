@@ -1,6 +1,6 @@
 """Make the README's picture from figures of the lessons, as the last `make book` executed them.
 
-`python tools/readme_picture.py` reads the executed notebooks under _build and writes
+`python tools/readme_picture.py` reads the execution cache under _build and writes
 book/_static/readme.png. Figures are found by the name that their cells carry.
 """
 
@@ -19,9 +19,9 @@ GAP = 24
 
 
 def figures(folder):
-    """Return {name: picture} of every named figure in the executed notebooks of a folder."""
+    """Return {name: picture} of every named figure in the cached notebooks of a folder."""
     found = {}
-    for path in sorted(folder.glob("*.ipynb")):
+    for path in sorted(folder.glob("*/base.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
             for output in cell.get("outputs", []):
@@ -51,12 +51,12 @@ def compose(found):
 
 
 def main():
-    found = figures(ROOT / "_build/jupyter_execute/notebooks")
+    found = figures(ROOT / "_build/.jupyter_cache/executed")
     missing = [name for row in ROWS for name in row if name not in found]
     if missing:
         sys.exit(f"no executed figure named {', '.join(missing)}; run 'make book' first")
     target = ROOT / "book/_static/readme.png"
-    compose(found).quantize(256).save(target, optimize=True)
+    compose(found).save(target, optimize=True)
     print(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1024:.0f} KB")
 
 
