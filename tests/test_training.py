@@ -126,18 +126,24 @@ def test_d_steps_share_the_batch_out():
     assert [len(part) for part in seen] == [4, 4]
 
 
-def test_penalty_is_weighted_and_reaches_the_discriminator():
+@pytest.mark.parametrize("simultaneous", [True, False])
+def test_penalty_is_weighted_and_sees_real_and_fake(simultaneous):
     asked = []
 
     def penalty(discriminator, real, fake, seed):
-        asked.append((tuple(real.shape), tuple(fake.shape)))
+        asked.append((real.numpy(), fake.numpy()))
         return 0.5 + 0 * ops.sum(discriminator(real))
 
-    plain, penalized = small_game(), small_game(penalty=penalty, penalty_weight=4.0)
+    plain = small_game(simultaneous=simultaneous)
+    penalized = small_game(penalty=penalty, penalty_weight=4.0, simultaneous=simultaneous)
     real = tf.constant(POINTS[:8])
     without = plain.train_step(real)["d_loss"]
     assert float(penalized.train_step(real)["d_loss"] - without) == pytest.approx(2.0, abs=1e-5)
-    assert asked == [((8, 2), (8, 2))]
+    (seen_real, seen_fake) = asked[0]
+    np.testing.assert_array_equal(seen_real, real)
+    latents = keras.random.normal((8, 3), seed=small_game().seed_generator)
+    made = small_game().generator(latents)  # the same weights and noise: what the step made
+    np.testing.assert_allclose(seen_fake, made, atol=1e-6)
 
 
 def test_custom_game_is_taken_as_it_is():
