@@ -155,12 +155,13 @@ def linear_vae(x, latent_dim):
     encoder that is best for it is the exact posterior, so the ELBO touches the
     log-likelihood; it is computed here from its own definition, not copied.
 
-    Raises ValueError unless N > dims > latent_dim ≥ 1 and x is finite.
+    Raises ValueError unless dims > latent_dim ≥ 1 and x is finite and varies in more than
+    latent_dim directions.
     """
     x = np.asarray(x, dtype=np.float64)
-    if x.ndim != 2 or not 1 <= latent_dim < x.shape[1] < x.shape[0]:
+    if x.ndim != 2 or len(x) < 2 or not 1 <= latent_dim < x.shape[1]:
         raise ValueError(
-            "x must have shape (N, dims) with N > dims > latent_dim >= 1, "
+            "x must have shape (N, dims) with N >= 2 and dims > latent_dim >= 1, "
             f"got {x.shape} and latent_dim {latent_dim}"
         )
     if not np.isfinite(x).all():

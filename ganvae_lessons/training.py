@@ -37,9 +37,9 @@ class DivergedError(RuntimeError):
     def __init__(self, step):
         self.step = step
         super().__init__(
-            f"training diverged: a loss or gradient was not finite at step {step}. The weights "
-            f"are those after step {step - 1}; lower the learning rate or add a penalty, and "
-            "build the model anew"
+            f"training diverged: a loss or gradient was not finite at step {step}. The model "
+            f"keeps its last good weights, those after step {step - 1}; lower the learning rate "
+            "or add a penalty, and build the model anew"
         )
 
 
@@ -97,24 +97,22 @@ class _Guarded(keras.Model):
     def _start_step(self):
         self.step.assign_add(1)
 
-    def _update(self, optimizer, loss, gradients, variables):
-        """Apply the gradients if they and the loss are finite; note the step otherwise."""
-        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+    def _update(self, *moves):
+        """Make all moves (optimizer, loss, gradients, variables), or none if one is not finite."""
+        finite = tf.equal(self.first_bad_step, 0)
+        for _, loss, gradients, _ in moves:
+            finite &= tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+
+        def apply_all():
+            for optimizer, _, gradients, variables in moves:
+                optimizer.apply(gradients, variables)
+
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            optimizer.apply(gradients, variables)  # a strategy forbids updates inside a branch
+            apply_all()  # a strategy forbids updates inside a branch
         else:
-            tf.cond(
-                finite & tf.equal(self.first_bad_step, 0),
-                lambda: optimizer.apply(gradients, variables),
-                lambda: None,
-            )
-        self.first_bad_step.assign(
-            tf.where(
-                tf.logical_not(finite) & tf.equal(self.first_bad_step, 0),
-                self.step,
-                self.first_bad_step,
-            )
-        )
+            tf.cond(finite, apply_all, lambda: None)
+        bad_now = tf.logical_not(finite) & tf.equal(self.first_bad_step, 0)
+        self.first_bad_step.assign(tf.where(bad_now, self.step, self.first_bad_step))
 
     def fit(self, *args, callbacks=None, **kwargs):
         """Keras's `fit`, which in addition raises `DivergedError` at a non-finite loss."""
@@ -156,7 +154,7 @@ class ObjectiveModel(_Guarded):
         with tf.GradientTape() as tape:
             values = self.objective(batch, training=True)
         gradients = tape.gradient(values["loss"], self.trainable_variables)
-        self._update(self.optimizer, values["loss"], gradients, self.trainable_variables)
+        self._update((self.optimizer, values["loss"], gradients, self.trainable_variables))
         return self._report(values)
 
     def test_step(self, batch):
@@ -286,8 +284,10 @@ class AdversarialModel(_Guarded):
             g_loss = self.game.generator(fake_logits)
         d_gradients = tape.gradient(d_loss, d_variables)
         g_gradients = tape.gradient(g_loss, g_variables)
-        self._update(self.d_optimizer, d_loss, d_gradients, d_variables)
-        self._update(self.g_optimizer, g_loss, g_gradients, g_variables)
+        self._update(
+            (self.d_optimizer, d_loss, d_gradients, d_variables),
+            (self.g_optimizer, g_loss, g_gradients, g_variables),
+        )
         accuracy = _accuracy(real_logits, fake_logits)
         return {"d_loss": d_loss, "g_loss": g_loss, "d_accuracy": accuracy}
 
@@ -299,7 +299,7 @@ class AdversarialModel(_Guarded):
             fake_logits = self.discriminator(fake, training=True)
             loss = self._discriminator_loss(real, fake, real_logits, fake_logits)
         gradients = tape.gradient(loss, variables)
-        self._update(self.d_optimizer, loss, gradients, variables)
+        self._update((self.d_optimizer, loss, gradients, variables))
         return {"d_loss": loss, "d_accuracy": _accuracy(real_logits, fake_logits)}
 
     def _generator_step(self, count):
@@ -307,7 +307,7 @@ class AdversarialModel(_Guarded):
         with tf.GradientTape() as tape:
             fake = self.generator(self.latents(count), training=True)
             loss = self.game.generator(self.discriminator(fake, training=True))
-        self._update(self.g_optimizer, loss, tape.gradient(loss, variables), variables)
+        self._update((self.g_optimizer, loss, tape.gradient(loss, variables), variables))
         return loss
 
     def _average_generator(self):

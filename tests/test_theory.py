@@ -238,6 +238,16 @@ def test_linear_vae_posterior(correlated):
     np.testing.assert_allclose(covariance - np.diag(np.diag(covariance)), 0, atol=1e-10)
 
 
+@pytest.mark.verifies("theory.linear_vae", against="scipy's density, fewer rows than dimensions")
+def test_linear_vae_of_few_rows():
+    x = np.random.default_rng(5).normal(size=(12, 30))
+    model = theory.linear_vae(x, 3)
+    covariance = model.weights @ model.weights.T + model.noise_variance * np.eye(30)
+    exact = scipy.stats.multivariate_normal(model.mean, covariance).logpdf(x).mean()
+    assert model.log_likelihood == pytest.approx(exact, abs=1e-8)
+    assert model.elbo == pytest.approx(exact, abs=1e-8)
+
+
 BAD_INPUT = [
     (lambda: theory.kl_divergence([0.5, 0.6], [0.5, 0.5]), "p must sum to 1"),
     (lambda: theory.kl_divergence([0.5, 0.5], [1.5, -0.5]), "q must hold finite probabilities"),
@@ -253,7 +263,8 @@ BAD_INPUT = [
     (lambda: theory.dirac_gan_eigenvalues("wgan_gp"), "no eigenvalues"),
     (lambda: theory.dirac_gan_eigenvalues("r1", gamma=-1), "gamma must be"),
     (lambda: theory.dirac_gan_eigenvalues("r1", alternating=True), "alternating needs"),
-    (lambda: theory.linear_vae(np.zeros((5, 3)), 3), "N > dims > latent_dim"),
+    (lambda: theory.linear_vae(np.zeros((5, 3)), 3), "dims > latent_dim"),
+    (lambda: theory.linear_vae(np.eye(3, 9), 2), "no variance left"),
     (lambda: theory.linear_vae(np.full((9, 3), np.nan), 1), "x must be finite"),
     (lambda: theory.linear_vae(np.ones((9, 3)), 1), "no variance left"),
 ]

@@ -246,7 +246,9 @@ def test_stops_at_the_first_non_finite_loss(steps_per_execution):
     data = tf.data.Dataset.from_tensor_slices(
         np.stack([*good, np.full((8, 2), np.inf, "float32"), *good])
     )
-    with pytest.raises(training.DivergedError, match=r"at step 4.*after step 3") as caught:
+    with pytest.raises(
+        training.DivergedError, match=r"at step 4.*last good weights.*after step 3"
+    ) as caught:
         model.fit(data, verbose=0, epochs=1)
     assert caught.value.step == 4
 
@@ -257,6 +259,18 @@ def test_stops_at_the_first_non_finite_loss(steps_per_execution):
     ):
         np.testing.assert_array_equal(found, expected)  # the last good weights are kept
     assert all(np.isfinite(weight).all() for weight in weights(model.generator))
+
+
+def test_one_player_that_diverges_stops_both():
+    """Only the generator's loss is bad: in a simultaneous step the discriminator stays too."""
+    game = losses.AdversarialLoss(
+        "bad", losses.get("hinge").discriminator, lambda fake: np.nan * ops.mean(fake)
+    )
+    model = small_game(loss=game)
+    before = weights(model.discriminator)
+    with pytest.raises(training.DivergedError, match="at step 1"):
+        train(model, 1)
+    assert not any(moved(before, weights(model.discriminator)))
 
 
 class Line(training.ObjectiveModel):
