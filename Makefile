@@ -82,10 +82,12 @@ constraints:  ## resolve constraints.txt (needs uv and a network); UPGRADE=--upg
 wheel-test: $(STAMP)  ## run each lesson alone in an empty folder, with the wheel and no network
 	$(PY) tools/wheel_test.py
 
-system-packages:  ## install Chromium for the browser tests (Debian or Ubuntu, as root)
+system-packages:  ## install what tests use: Chromium, the full Fashion-MNIST (Debian or Ubuntu, as root)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 	  chromium fonts-dejavu-core
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+	  dataset-fashion-mnist || echo "no dataset-fashion-mnist here: two tests will be skipped"
 
 clean:  ## remove what was built; .venv stays
 	rm -rf _build build dist ganvae_lessons.egg-info book/_generated book/verification.md \
