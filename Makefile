@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint format data readme-picture setup-cells constraints wheel-test system-packages clean
+.PHONY: help setup reference book test lint format data readme-picture setup-cells constraints wheel-test system-packages clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -49,6 +49,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[book,test]'
 	@touch $@
 
+reference: $(STAMP)  ## add torch and torchmetrics, a second opinion for `make test` (0.2 to 5 GB)
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[reference]'
+
 book: $(STAMP)  ## execute every lesson at the laptop budget and build _build/html/index.html
 	$(PY) tools/build_book.py --budget laptop
 
@@ -76,7 +79,7 @@ setup-cells: $(STAMP)  ## write the set-up cell into every lesson, the address e
 	$(PY) tools/setup_cell.py
 
 constraints:  ## resolve constraints.txt (needs uv and a network); UPGRADE=--upgrade for newer ones
-	uv pip compile pyproject.toml --extra book --extra test --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra book --extra test --extra reference --universal --python-version 3.11 \
 	  --no-annotate --no-header $(UPGRADE) -o constraints.txt
 
 wheel-test: $(STAMP)  ## run each lesson alone in an empty folder, with the wheel and no network
