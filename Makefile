@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reference book test lint format data readme-picture setup-cells constraints wheel-test system-packages clean
+.PHONY: help setup reference book test lint format data classifier readme-picture setup-cells constraints wheel-test system-packages clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -71,6 +71,9 @@ format: $(STAMP)  ## let ruff correct style and formatting
 
 data: $(STAMP)  ## make the embedded data again from their sources (needs a network)
 	$(PY) tools/make_data.py
+
+classifier: $(STAMP)  ## train the classifier whose features the distances compare, again
+	$(PY) tools/make_classifier.py
 
 readme-picture: $(STAMP)  ## make the README's picture from the figures of the last `make book`
 	$(PY) tools/readme_picture.py

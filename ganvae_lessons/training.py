@@ -7,16 +7,12 @@ interrupted run resumes exactly. An update whose loss or gradient is not finite 
 made, and training stops there. Algorithm 1 of Goodfellow et al. (arXiv 1406.2661).
 """
 
-import os
-import tempfile
-import zipfile
-from pathlib import Path
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ganvae_lessons import losses
+from ganvae_lessons._checkpoint import Checkpoint, load_state, save_state
 from ganvae_lessons.data import check_images
 
 __all__ = [
@@ -43,13 +39,14 @@ class DivergedError(RuntimeError):
         )
 
 
-def batches(samples, batch_size, *, seed=0, start=0):
+def batches(samples, batch_size, *, conditions=None, seed=0, start=0):
     """Return an endless `tf.data.Dataset` of batches (batch_size, ...) of `samples`.
 
-    Each pass over the data visits every sample at most once in a fresh order (a last
-    incomplete batch is left out). Batch number k depends on `seed` and k alone, so
-    `start=k` continues a run that was stopped after k steps. `samples` is an array
-    (N, ...): finite float32, and in [−1, 1] where it holds images (N, H, W, C).
+    With `conditions`, an array (N, ...) of class labels or text codes, it yields pairs
+    (samples, conditions) instead. Each pass over the data visits every sample at most once
+    in a fresh order (a last incomplete batch is left out). Batch number k depends on `seed`
+    and k alone, so `start=k` continues a run that was stopped after k steps. `samples` is an
+    array (N, ...): finite float32, and in [−1, 1] where it holds images (N, H, W, C).
     """
     samples = np.asarray(samples)
     if samples.ndim == 4:
@@ -63,7 +60,15 @@ def batches(samples, batch_size, *, seed=0, start=0):
         raise ValueError(
             f"batch_size must be from 1 to the number of samples, {len(samples)}, got {batch_size}"
         )
-    memory = tf.constant(samples, tf.float32)
+    memory = (tf.constant(samples, tf.float32),)
+    if conditions is not None:
+        conditions = np.asarray(conditions)
+        if len(conditions) != len(samples) or conditions.dtype.kind not in "iuf":
+            raise ValueError(
+                f"conditions must be {len(samples)} labels or codes, one for each sample, "
+                f"got dtype {conditions.dtype}, shape {conditions.shape}"
+            )
+        memory += (tf.constant(conditions),)
     per_epoch = len(samples) // batch_size
 
     def draw(step):
@@ -71,7 +76,8 @@ def batches(samples, batch_size, *, seed=0, start=0):
         positions = place * batch_size + tf.range(batch_size, dtype=tf.int64)
         key = tf.stack([tf.cast(seed, tf.uint32), tf.cast(epoch, tf.uint32)])
         rows = tf.random.experimental.index_shuffle(positions, key, len(samples) - 1)
-        return tf.gather(memory, rows)
+        drawn = tuple(tf.gather(array, rows) for array in memory)
+        return drawn if conditions is not None else drawn[0]
 
     steps = tf.data.Dataset.counter(start=start)
     return steps.map(draw).prefetch(2)
@@ -174,27 +180,43 @@ class AdversarialModel(_Guarded):
 
     `fit` takes batches of real samples. After training, `sample` draws from the
     generator, or from its moving average where `compile` was given an `ema_decay`.
+
+    A generator with a second input, the condition, makes the game conditional: `fit` then
+    takes pairs (samples, conditions), and each real sample's condition is asked of one fake.
+    The discriminator sees the condition as its own second input, or names it: with a second
+    output, class logits (B, classes), it is the AC-GAN's (Odena et al., arXiv 1610.09585),
+    and both players also minimize that output's cross-entropy.
     """
 
     def __init__(self, generator, discriminator, *, seed=0, **kwargs):
         super().__init__(seed=seed, **kwargs)
-        if generator.output_shape[1:] != discriminator.input_shape[1:]:
+        made, taken = generator.output_shape[1:], tuple(discriminator.inputs[0].shape[1:])
+        if made != taken:
             raise ValueError(
                 "the discriminator must take what the generator makes, "
-                f"got {generator.output_shape[1:]} made and {discriminator.input_shape[1:]} taken"
+                f"got {made} made and {taken} taken"
             )
         self.generator = generator
         self.discriminator = discriminator
-        self.latent_dim = generator.input_shape[-1]
+        self.latent_dim = generator.inputs[0].shape[-1]
+        self.conditional = len(generator.inputs) == 2
+        self.auxiliary = len(discriminator.outputs) == 2
+        told = len(discriminator.inputs) == 2
+        if self.conditional != (told or self.auxiliary):
+            raise ValueError(
+                "both players or neither must know the condition, got a generator with "
+                f"{len(generator.inputs)} inputs and a discriminator with "
+                f"{len(discriminator.inputs)} inputs and {len(discriminator.outputs)} outputs"
+            )
         self.ema_generator = None
         self._trackers = {
             name: keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss", "d_accuracy")
         }
         self.built = True  # both networks are
 
-    def call(self, latents, training=False):
-        """Return the generator's samples for latents (B, latent_dim)."""
-        return self.generator(latents, training=training)
+    def call(self, inputs, training=False):
+        """Return the generator's samples for latents (B, latent_dim), or [latents, conditions]."""
+        return self.generator(inputs, training=training)
 
     def compile(
         self,
@@ -246,42 +268,67 @@ class AdversarialModel(_Guarded):
     def optimizers(self):
         return [self.g_optimizer, self.d_optimizer]
 
-    def latents(self, count):
-        """Draw `count` latent vectors from N(0, I): (count, latent_dim)."""
-        return keras.random.normal((count, self.latent_dim), seed=self.seed_generator)
+    def _generate(self, count, conditions):
+        latents = keras.random.normal((count, self.latent_dim), seed=self.seed_generator)
+        return self.generator([latents, conditions] if self.conditional else latents, training=True)
 
-    def _discriminator_loss(self, real, fake, real_logits, fake_logits):
+    def _judge(self, samples, conditions):
+        """Return (logits, the auxiliary classifier's cross-entropy; 0 without one)."""
+        told = len(self.discriminator.inputs) == 2
+        outputs = self.discriminator([samples, conditions] if told else samples, training=True)
+        if not self.auxiliary:
+            return outputs, 0.0
+        logits, class_logits = outputs
+        surprise = keras.losses.sparse_categorical_crossentropy(
+            conditions, class_logits, from_logits=True
+        )
+        return logits, tf.reduce_mean(surprise)
+
+    def _discriminator_loss(self, real, fake, conditions, real_logits, fake_logits):
         loss = self.game.discriminator(real_logits, fake_logits)
         if self.penalty is not None:
-            critic = lambda points: self.discriminator(points, training=True)  # noqa: E731
+            critic = lambda points: self._judge(points, conditions)[0]  # noqa: E731
             loss += self.penalty_weight * self.penalty(critic, real, fake, self.seed_generator)
         return loss
 
-    def train_step(self, real):
+    def train_step(self, batch):
         self._start_step()
+        real, conditions = batch if isinstance(batch, tuple) else (batch, None)
+        if (conditions is not None) != self.conditional:
+            raise ValueError(
+                "a conditional game takes batches (samples, conditions) and a plain one samples, "
+                f"got {'a pair' if conditions is not None else 'samples'} for a generator with "
+                f"{len(self.generator.inputs)} inputs"
+            )
         if self.simultaneous:
-            values = self._simultaneous_step(real)
+            values = self._simultaneous_step(real, conditions)
         else:
-            for part in tf.split(real, self.d_steps):
-                values = self._discriminator_step(part)
-            values["g_loss"] = self._generator_step(tf.shape(part)[0])
+            parts = lambda array: tf.split(array, self.d_steps)  # noqa: E731
+            told = parts(conditions) if self.conditional else [None] * self.d_steps
+            for part, condition in zip(parts(real), told, strict=True):
+                values = self._discriminator_step(part, condition)
+            values["g_loss"] = self._generator_step(tf.shape(part)[0], condition)
         self._average_generator()
         for name, tracker in self._trackers.items():
             tracker.update_state(values[name])
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
-    def _simultaneous_step(self, real):
+    def _simultaneous_step(self, real, conditions):
         """Both gradients at the same point: one generator pass serves both players."""
         g_variables = self.generator.trainable_variables
         d_variables = self.discriminator.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
-            fake = self.generator(self.latents(tf.shape(real)[0]), training=True)
-            real_logits = self.discriminator(real, training=True)
-            fake_logits = self.discriminator(fake, training=True)
-            d_loss = self._discriminator_loss(
-                real, tf.stop_gradient(fake), real_logits, fake_logits
+            fake = self._generate(tf.shape(real)[0], conditions)
+            real_logits, real_surprise = self._judge(real, conditions)
+            fake_logits, fake_surprise = self._judge(fake, conditions)
+            d_loss = (
+                real_surprise
+                + fake_surprise
+                + self._discriminator_loss(
+                    real, tf.stop_gradient(fake), conditions, real_logits, fake_logits
+                )
             )
-            g_loss = self.game.generator(fake_logits)
+            g_loss = self.game.generator(fake_logits) + fake_surprise
         d_gradients = tape.gradient(d_loss, d_variables)
         g_gradients = tape.gradient(g_loss, g_variables)
         self._update(
@@ -291,22 +338,26 @@ class AdversarialModel(_Guarded):
         accuracy = _accuracy(real_logits, fake_logits)
         return {"d_loss": d_loss, "g_loss": g_loss, "d_accuracy": accuracy}
 
-    def _discriminator_step(self, real):
-        fake = self.generator(self.latents(tf.shape(real)[0]), training=True)
+    def _discriminator_step(self, real, conditions):
+        fake = self._generate(tf.shape(real)[0], conditions)
         variables = self.discriminator.trainable_variables
         with tf.GradientTape() as tape:
-            real_logits = self.discriminator(real, training=True)
-            fake_logits = self.discriminator(fake, training=True)
-            loss = self._discriminator_loss(real, fake, real_logits, fake_logits)
+            real_logits, real_surprise = self._judge(real, conditions)
+            fake_logits, fake_surprise = self._judge(fake, conditions)
+            loss = (
+                real_surprise
+                + fake_surprise
+                + self._discriminator_loss(real, fake, conditions, real_logits, fake_logits)
+            )
         gradients = tape.gradient(loss, variables)
         self._update((self.d_optimizer, loss, gradients, variables))
         return {"d_loss": loss, "d_accuracy": _accuracy(real_logits, fake_logits)}
 
-    def _generator_step(self, count):
+    def _generator_step(self, count, conditions):
         variables = self.generator.trainable_variables
         with tf.GradientTape() as tape:
-            fake = self.generator(self.latents(count), training=True)
-            loss = self.game.generator(self.discriminator(fake, training=True))
+            logits, surprise = self._judge(self._generate(count, conditions), conditions)
+            loss = self.game.generator(logits) + surprise
         self._update((self.g_optimizer, loss, tape.gradient(loss, variables), variables))
         return loss
 
@@ -324,11 +375,18 @@ class AdversarialModel(_Guarded):
             else:
                 average.assign(weight)  # batch normalization's statistics are averages already
 
-    def sample(self, count, *, seed=0):
-        """Return `count` samples as a NumPy array, the same for the same weights and seed."""
+    def sample(self, count, *, seed=0, conditions=None):
+        """Return `count` samples as a NumPy array, the same for the same weights and seed.
+
+        A conditional generator needs `conditions` (count, ...), one for each sample.
+        """
         latents = keras.random.normal((count, self.latent_dim), seed=seed)
+        if (conditions is not None) != self.conditional:
+            wanted = f"{count} conditions, one for each sample" if self.conditional else "None"
+            raise ValueError(f"conditions must be {wanted}, got {conditions!r}")
+        inputs = [latents, np.asarray(conditions)] if self.conditional else latents
         generator = self.generator if self.ema_generator is None else self.ema_generator
-        return generator.predict(latents, batch_size=250, verbose=0)
+        return generator.predict(inputs, batch_size=250, verbose=0)
 
 
 def _accuracy(real_logits, fake_logits):
@@ -338,83 +396,17 @@ def _accuracy(real_logits, fake_logits):
     return (right_real + right_fake) / 2
 
 
-def _state(model):
-    """Every variable that a step reads or writes, numbered: Keras's names are not stable."""
-    variables = list(model.variables)  # weights, and the states of the seed generators
-    for optimizer in model.optimizers():
-        variables += optimizer.variables
-    return {f"variable_{place}": variable for place, variable in enumerate(variables)}
-
-
-def save_state(model, path):
-    """Write weights, optimizers, random state and step to `path` (.npz), whole or not at all.
-
-    The file is written under a temporary name beside it and then renamed.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {name: variable.numpy() for name, variable in _state(model).items()}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def load_state(model, path):
-    """Read what `save_state` wrote into a built and compiled model; return its step.
-
-    Continue with `batches(..., start=step)`. Raises FileNotFoundError, or ValueError where
-    the file is damaged or was written by a model of another shape; the model then keeps
-    what it had.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(
-            f"{path} is not a whole checkpoint ({error}); delete it and start again"
-        ) from error
-    state = _state(model)
-    expected = {name: tuple(variable.shape) for name, variable in state.items()}
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != expected:
-        odd = sorted(set(found.items()) ^ set(expected.items()))[:4]
-        raise ValueError(
-            f"{path} belongs to another model: {len(found)} arrays came, {len(expected)} were "
-            f"expected, first differences {odd}; build and compile the model as it was saved"
-        )
-    for name, variable in state.items():
-        variable.assign(arrays[name])
-    return int(model.step.numpy())
-
-
-class Checkpoint(keras.callbacks.Callback):
-    """Save the whole state to `path` after every `every`-th epoch (see `save_state`)."""
-
-    def __init__(self, path, *, every=1):
-        super().__init__()
-        self.path, self.every = path, every
-
-    def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every == 0:
-            save_state(self.model, self.path)
-
-
 class ShowSamples(keras.callbacks.Callback):
     """Keep a batch of samples, from the same latents each time, after every `every`-th epoch.
 
     `.frames` holds one array (count, ...) for each; `show` also draws image samples at once.
+    A conditional game needs the `conditions` (count, ...) to draw.
     """
 
-    def __init__(self, count=40, *, every=1, seed=0, show=False):
+    def __init__(self, count=40, *, every=1, seed=0, show=False, conditions=None):
         super().__init__()
         self.count, self.every, self.seed, self.show = count, every, seed, show
+        self.conditions = conditions
         self.frames = []
 
     def on_train_begin(self, logs=None):
@@ -425,7 +417,8 @@ class ShowSamples(keras.callbacks.Callback):
             self._keep(f"after epoch {epoch + 1}")
 
     def _keep(self, title):
-        self.frames.append(self.model.sample(self.count, seed=self.seed))
+        asked = {} if self.conditions is None else {"conditions": self.conditions}
+        self.frames.append(self.model.sample(self.count, seed=self.seed, **asked))
         if self.show:
             from ganvae_lessons import plots  # matplotlib is wanted only where figures are drawn
 

@@ -1,6 +1,7 @@
 """`models` and `layers`: parameter counts by hand, the bound against enumeration, round trips."""
 
 import ast
+import dataclasses
 import json
 from pathlib import Path
 
@@ -76,6 +77,42 @@ def test_gan_networks_survive_saving(tmp_path):
     np.testing.assert_array_equal(loaded.predict(latents, verbose=0), samples)
     loaded = keras.models.load_model(tmp_path / "d.keras")
     np.testing.assert_array_equal(loaded.predict(samples, verbose=0), logits)
+
+
+@pytest.mark.verifies(
+    "models.gan.build_discriminator", against="singular values by NumPy, at most 1"
+)
+def test_spectral_norm_bounds_every_matrix():
+    keras.utils.set_random_seed(0)
+    config = gan.Config(sample_shape=(2,), discriminator_units=(16, 16), spectral_norm=True)
+    discriminator = gan.build_discriminator(config)
+    points = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+    for _ in range(50):  # power iterations
+        discriminator(points, training=True)
+    kernels = [w.numpy() for w in discriminator.trainable_variables if len(w.shape) == 2]
+    norms = [np.linalg.svd(kernel, compute_uv=False)[0] for kernel in kernels]
+    np.testing.assert_allclose(norms, 1, rtol=1e-3)
+    ends = points + np.random.default_rng(1).normal(size=points.shape).astype("float32")
+    rise = np.abs(discriminator(points) - discriminator(ends)).ravel()
+    assert (rise <= np.linalg.norm(points - ends, axis=1) * 1.001).all()
+
+
+def test_clipped_weights_stay_in_the_box(tmp_path):
+    keras.utils.set_random_seed(0)
+    config = gan.Config.points()
+    config = dataclasses.replace(config, discriminator_units=(8, 8), weight_clip=0.05)
+    model = training.AdversarialModel(
+        gan.build_generator(config), gan.build_discriminator(config), seed=0
+    )
+    model.compile(keras.optimizers.RMSprop(1e-2), keras.optimizers.RMSprop(1e-2), "wasserstein")
+    points = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+    model.fit(training.batches(points, 16), steps_per_epoch=5, verbose=0)
+    largest = [float(np.abs(w).max()) for w in model.discriminator.trainable_variables]
+    assert max(largest) == pytest.approx(0.05)
+    assert max(float(np.abs(w).max()) for w in model.generator.trainable_variables) > 0.05
+    model.discriminator.save(tmp_path / "critic.keras")
+    loaded = keras.models.load_model(tmp_path / "critic.keras")
+    assert loaded.layers[-1].kernel_constraint.bound == 0.05
 
 
 def gpu_configs():
@@ -273,6 +310,7 @@ def test_a_vae_resumes_and_survives_saving(images, tmp_path):
         (lambda: vae.Config(kind="cnn"), "kind must be one of"),
         (lambda: vae.Config(likelihood="laplace"), "likelihood must be one of"),
         (lambda: vae.Config(image_shape=(30, 28, 1)), "divisible by 4.*pad the images"),
+        (lambda: gan.Config(maxout_pieces=2, spectral_norm=True), "maxout_pieces must be 0 with"),
         (lambda: gan.Config(dropout=(0.5,)), "one rate before each dense layer"),
         (
             lambda: linear_decoder_vae()[0].importance_weighted_bound(np.zeros((1, 2, 2, 1)), 0),

@@ -1,4 +1,4 @@
-"""One readable file for each architecture: `gan`, `vae`.
+"""One readable file for each architecture, and the classifier that judges their images.
 
 Each holds a frozen `Config`, functions that build its networks as Keras models,
 and a `Model` where the standard training step will not do.
@@ -6,7 +6,7 @@ and a `Model` where the standard training step will not do.
 
 import importlib
 
-__all__ = ["gan", "vae"]
+__all__ = ["cgan", "classifier", "dcgan", "gan", "vae"]
 
 
 def __getattr__(name):

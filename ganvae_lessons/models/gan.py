@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from ganvae_lessons.layers import Maxout
 
@@ -28,8 +28,15 @@ class Config:
     output_activation: str = "tanh"  # "linear" for points in the plane
     maxout_pieces: int = 0  # 0: leaky rectifiers
     dropout: tuple = ()  # rate before each layer of the discriminator, () for none
+    spectral_norm: bool = False  # of each of the discriminator's matrices: Lipschitz 1
+    weight_clip: float = 0.0  # the critic's weights stay in ± this after each step; 0: no clipping
 
     def __post_init__(self):
+        if self.maxout_pieces and (self.spectral_norm or self.weight_clip):
+            raise ValueError(
+                "maxout_pieces must be 0 with spectral_norm or weight_clip, "
+                f"got {self.maxout_pieces}; those two are for plain dense layers"
+            )
         if self.dropout and len(self.dropout) != len(self.discriminator_units) + 1:
             raise ValueError(
                 "dropout must be () or hold one rate before each dense layer of the "
@@ -82,7 +89,28 @@ def build_discriminator(config):
         if config.maxout_pieces:
             hidden = Maxout(units, config.maxout_pieces)(hidden)
         else:
-            hidden = layers.LeakyReLU(negative_slope=0.2)(layers.Dense(units)(hidden))
+            hidden = layers.LeakyReLU(negative_slope=0.2)(_dense(config, units)(hidden))
     if rates[-1]:
         hidden = layers.Dropout(rates[-1])(hidden)
-    return keras.Model(samples, layers.Dense(1)(hidden), name="discriminator")
+    return keras.Model(samples, _dense(config, 1)(hidden), name="discriminator")
+
+
+def _dense(config, units):
+    """A dense layer of the discriminator, with what keeps its slope in bounds."""
+    bound = _Clip(config.weight_clip) if config.weight_clip else None
+    dense = layers.Dense(units, kernel_constraint=bound, bias_constraint=bound)
+    return layers.SpectralNormalization(dense) if config.spectral_norm else dense
+
+
+@keras.saving.register_keras_serializable("ganvae_lessons")
+class _Clip(keras.constraints.Constraint):
+    """Weight clipping (Arjovsky et al., ICML 2017, arXiv 1701.07875, Algorithm 1)."""
+
+    def __init__(self, bound):
+        self.bound = bound
+
+    def __call__(self, weights):
+        return ops.clip(weights, -self.bound, self.bound)
+
+    def get_config(self):
+        return {"bound": self.bound}

@@ -1,0 +1,146 @@
+"""DCGAN: a generator and a discriminator of strided convolutions.
+
+Radford, Metz and Chintala, ICLR 2016 (arXiv 1511.06434). `Config.paper()` is the network of
+the authors' code at 64×64; `Config.pytorch()` the 4×4 variant of PyTorch's example. The
+defaults differ: two steps of resolution for 28×28, and far fewer maps, which two cores
+train in two minutes. Each guideline of the paper is a field that can be switched off.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+__all__ = ["Config", "build_discriminator", "build_features", "build_generator"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of both networks, and the paper's guidelines as switches.
+
+    `filters` are the generator's maps from the deepest layer up, one for each resolution but
+    the image's own; the discriminator has the same in reverse.
+    """
+
+    image_shape: tuple = (28, 28, 1)
+    latent_dim: int = 64
+    filters: tuple = (64, 32)
+    kernel_size: int = 4
+    learned_resampling: bool = True  # strided convolutions; else pooling and repetition
+    batch_norm: bool = True  # in both networks
+    norm_at_the_ends: bool = False  # also on the generator's output, the discriminator's input
+    norm_per_unit: bool = False  # the first layer's, per unit instead of per map
+    hidden_units: tuple = ()  # dense hidden layers, which the paper removes
+    generator_activation: str = "relu"
+    discriminator_slope: float = 0.2  # of the leaky rectifier; 0 for a plain one
+
+    def __post_init__(self):
+        height, width, _ = self.image_shape
+        factor = 2 ** len(self.filters)
+        if height % factor or width % factor:
+            raise ValueError(
+                f"image_shape must be divisible by {factor}, 2 for each of filters, "
+                f"got {height}×{width} and {len(self.filters)} filters; drop a filter or pad"
+            )
+
+    @classmethod
+    def paper(cls):
+        """64×64 color: 1024-512-256-128 maps, 5×5 kernels, norm per unit after the dense layer."""
+        return cls(
+            image_shape=(64, 64, 3),
+            latent_dim=100,
+            filters=(1024, 512, 256, 128),
+            kernel_size=5,
+            norm_per_unit=True,
+        )
+
+    @classmethod
+    def pytorch(cls):
+        """The widely used variant: half the maps, 4×4 kernels."""
+        return cls(image_shape=(64, 64, 3), latent_dim=100, filters=(512, 256, 128, 64))
+
+
+def _initial():
+    return keras.initializers.RandomNormal(stddev=0.02)
+
+
+def _norm(config, hidden):
+    # the batch's own statistics in training; their moving averages when sampling
+    return layers.BatchNormalization(momentum=0.9)(hidden) if config.batch_norm else hidden
+
+
+def build_generator(config):
+    """Return the model latents (B, latent_dim) → images (B, H, W, C) in (−1, 1).
+
+    A dense layer makes the first small maps, which each transposed convolution doubles.
+    """
+    height, width, channels = config.image_shape
+    factor = 2 ** len(config.filters)
+    start = (height // factor, width // factor, config.filters[0])
+    latents = keras.Input((config.latent_dim,), name="latent")
+    hidden = latents
+    for units in config.hidden_units:
+        hidden = layers.Dense(units, use_bias=not config.batch_norm)(hidden)
+        hidden = layers.Activation(config.generator_activation)(_norm(config, hidden))
+    hidden = layers.Dense(
+        start[0] * start[1] * start[2],
+        use_bias=not config.batch_norm,
+        kernel_initializer=_initial(),
+    )(hidden)
+    if config.norm_per_unit:
+        hidden = layers.Reshape(start)(_norm(config, hidden))
+    else:
+        hidden = _norm(config, layers.Reshape(start)(hidden))
+    hidden = layers.Activation(config.generator_activation)(hidden)
+    for filters in config.filters[1:]:
+        hidden = _up(config, filters, use_bias=not config.batch_norm)(hidden)
+        hidden = layers.Activation(config.generator_activation)(_norm(config, hidden))
+    hidden = _up(config, channels, use_bias=False)(hidden)
+    if config.norm_at_the_ends:
+        hidden = _norm(config, hidden)
+    return keras.Model(latents, layers.Activation("tanh")(hidden), name="generator")
+
+
+def _up(config, filters, use_bias):
+    """A layer (B, h, w, c) → (B, 2h, 2w, filters)."""
+    options = {"padding": "same", "use_bias": use_bias, "kernel_initializer": _initial()}
+    if config.learned_resampling:
+        return layers.Conv2DTranspose(filters, config.kernel_size, strides=2, **options)
+    return keras.Sequential(
+        [layers.UpSampling2D(), layers.Conv2D(filters, config.kernel_size, **options)]
+    )
+
+
+def build_features(config):
+    """Return the discriminator without its last layer: images (B, H, W, C) → features (B, dims)."""
+    images = keras.Input(config.image_shape, name="image")
+    hidden = _norm(config, images) if config.norm_at_the_ends else images
+    for place, filters in enumerate(reversed(config.filters)):
+        normed = config.batch_norm and (place > 0 or config.norm_at_the_ends)
+        hidden = _down(config, filters, use_bias=False)(hidden)
+        if normed:
+            hidden = _norm(config, hidden)
+        hidden = layers.LeakyReLU(negative_slope=config.discriminator_slope)(hidden)
+    hidden = layers.Flatten()(hidden)
+    for units in config.hidden_units:
+        hidden = _norm(config, layers.Dense(units, use_bias=not config.batch_norm)(hidden))
+        hidden = layers.LeakyReLU(negative_slope=config.discriminator_slope)(hidden)
+    return keras.Model(images, hidden, name="features")
+
+
+def build_discriminator(config):
+    """Return the model images (B, H, W, C) → logits (B, 1)."""
+    images = keras.Input(config.image_shape, name="image")
+    features = build_features(config)(images)
+    logits = layers.Dense(1, use_bias=False, kernel_initializer=_initial())(features)
+    return keras.Model(images, logits, name="discriminator")
+
+
+def _down(config, filters, use_bias):
+    """A layer (B, h, w, c) → (B, h/2, w/2, filters)."""
+    options = {"padding": "same", "use_bias": use_bias, "kernel_initializer": _initial()}
+    if config.learned_resampling:
+        return layers.Conv2D(filters, config.kernel_size, strides=2, **options)
+    return keras.Sequential(
+        [layers.Conv2D(filters, config.kernel_size, **options), layers.MaxPooling2D()]
+    )
