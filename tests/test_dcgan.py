@@ -92,12 +92,12 @@ def kinds(config):
 
 def test_what_the_switches_switch():
     plain = kinds(dcgan.Config())
-    assert plain.count("BatchNormalization") == 3  # two in the generator, one in the discriminator
+    assert plain.count("BatchNorm") == 3  # two in the generator, one in the discriminator
     assert plain.count("Conv2DTranspose") == 2
     assert "MaxPooling2D" not in plain
-    assert "BatchNormalization" not in kinds(dcgan.Config(batch_norm=False))
+    assert "BatchNorm" not in kinds(dcgan.Config(batch_norm=False))
     # on the generator's output, the discriminator's input, and so its first layer
-    assert kinds(dcgan.Config(norm_at_the_ends=True)).count("BatchNormalization") == 6
+    assert kinds(dcgan.Config(norm_at_the_ends=True)).count("BatchNorm") == 6
     pooled = kinds(dcgan.Config(learned_resampling=False))
     assert pooled.count("MaxPooling2D") == 2
     assert "Conv2DTranspose" not in pooled

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
+import tensorflow as tf
 from keras import ops
 
-from ganvae_lessons import data, layers, theory, training
+from ganvae_lessons import data, layers, losses, theory, training
 from ganvae_lessons.models import gan, vae
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +40,55 @@ def test_maxout_by_hand():
     assert layer.count_params() == 3 * 5 * (7 + 1)
     with pytest.raises(ValueError, match="units and pieces must be >= 1"):
         layers.Maxout(3, 0)
+
+
+@pytest.mark.verifies("layers.BatchNorm", against="keras.layers.BatchNormalization, and NumPy")
+@pytest.mark.parametrize("shape", [(6, 5, 4, 3), (6, 3)])
+def test_batch_norm_equals_keras_and_numpy(shape, tmp_path):
+    x = np.random.default_rng(0).normal(2.0, 3.0, size=shape).astype("float32")
+    ours, theirs = layers.BatchNorm(momentum=0.9), keras.layers.BatchNormalization(momentum=0.9)
+    slopes = []
+    for layer in (ours, theirs):
+        layer.build(shape)
+        layer.gamma.assign([0.5, 1.0, 2.0])
+        layer.beta.assign([0.0, 1.0, -1.0])
+        points = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(points)
+            total = ops.sum(layer(points, training=True) ** 3)
+        slopes.append(tape.gradient(total, [points, layer.gamma, layer.beta]))
+    for one, two in zip(*slopes, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3)
+    axes = tuple(range(len(shape) - 1))
+    expected = (x - x.mean(axes)) / np.sqrt(x.var(axes) + 1e-3) * [0.5, 1, 2] + [0, 1, -1]
+    np.testing.assert_allclose(ours(x, training=True), expected, rtol=1e-4, atol=1e-4)
+    # two updates of the moving statistics from (0, 1); the fused variance is the unbiased one
+    np.testing.assert_allclose(ours.moving_mean, x.mean(axes) * 0.19, rtol=1e-5)
+    variance = x.var(axes, ddof=1 if len(shape) == 4 else 0)
+    np.testing.assert_allclose(ours.moving_variance, 0.81 + 0.19 * variance, rtol=1e-5)
+    held = ours(x, training=False)
+    mean, scale = (ops.convert_to_numpy(w) for w in (ours.moving_mean, ours.moving_variance))
+    expected = (x - mean) / np.sqrt(scale + 1e-3) * [0.5, 1, 2] + [0, 1, -1]
+    np.testing.assert_allclose(held, expected, rtol=1e-4, atol=1e-4)
+    model = keras.Sequential([keras.Input(shape[1:]), ours])
+    model.save(tmp_path / "norm.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "norm.keras")(x), held)
+
+
+def test_batch_norm_lets_a_penalty_through():
+    """R1 takes gradients of gradients; the fused kernel has both."""
+    keras.utils.set_random_seed(0)
+    x = tf.constant(np.random.default_rng(0).normal(size=(6, 4, 4, 2)).astype("float32"))
+    slopes = []
+    for kind in (layers.BatchNorm, keras.layers.BatchNormalization):
+        keras.utils.set_random_seed(0)
+        network = keras.Sequential([keras.layers.Conv2D(3, 3), kind(), keras.layers.Flatten()])
+        network(x)
+        with tf.GradientTape() as tape:
+            penalty = losses.r1_penalty(lambda p: network(p, training=True) ** 2, x)  # noqa: B023
+        slopes.append(tape.gradient(penalty, network.trainable_variables))
+    for one, two in zip(*slopes, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.verifies(

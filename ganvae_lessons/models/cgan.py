@@ -85,7 +85,7 @@ def build_condition(config):
     else:
         activation = "tanh" if config.embedding == "dense_tanh" else "relu"
         code = layers.Dense(config.condition_dim, activation=activation)(_vector(config, hidden))
-    return keras.Model(conditions, code, name="condition")
+    return keras.Model(conditions, code, name="code")
 
 
 def _inputs(config):
@@ -104,7 +104,8 @@ def build_generator(config):
         images = dcgan.build_generator(networks)(joint)
     else:
         hidden = layers.Dense(200, activation="relu")(latents)
-        joint = layers.Dense(1200, activation="relu")(layers.Concatenate()([hidden, code]))
+        joint = _dropped(layers.Concatenate()([hidden, code]))
+        joint = _dropped(layers.Dense(1200, activation="relu")(joint))
         flat = layers.Dense(math.prod(config.image_shape), activation="sigmoid")(joint)
         images = layers.Reshape(config.image_shape)(flat)
     return keras.Model([latents, conditions], images, name="generator")

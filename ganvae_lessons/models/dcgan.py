@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from ganvae_lessons.layers import BatchNorm
+
 __all__ = ["Config", "build_discriminator", "build_features", "build_generator"]
 
 
@@ -66,7 +68,7 @@ def _initial():
 
 def _norm(config, hidden):
     # the batch's own statistics in training; their moving averages when sampling
-    return layers.BatchNormalization(momentum=0.9)(hidden) if config.batch_norm else hidden
+    return BatchNorm(momentum=0.9)(hidden) if config.batch_norm else hidden
 
 
 def build_generator(config):
