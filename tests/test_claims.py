@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from ganvae_lessons import data, losses, theory
-from ganvae_lessons.models import gan
+from ganvae_lessons import data, losses, metrics, theory
+from ganvae_lessons.models import dcgan, gan
 
 ROOT = Path(__file__).resolve().parent.parent
 P_DATA = np.array([0.5, 0.3, 0.2])
@@ -370,6 +370,32 @@ def test_claim_12_dense_is_not_recurrent():
     assert recurrent.count_params() == 3 * 4 + 4 + 4 * 4
 
 
+def test_claim_13_transposed_convolutions_grow():
+    """DCGAN's discriminator only shrinks, its generator only grows, and one is the other's Cᵀ."""
+    config = dcgan.Config(image_shape=(8, 8, 1), filters=(3,), latent_dim=2)
+    kinds = {
+        build: [type(layer).__name__ for layer in build(config).layers]
+        for build in (dcgan.build_generator, dcgan.build_features)
+    }
+    assert "Conv2D" in kinds[dcgan.build_features]
+    assert "Conv2DTranspose" not in kinds[dcgan.build_features]
+    assert "Conv2DTranspose" in kinds[dcgan.build_generator]
+    assert "Conv2D" not in kinds[dcgan.build_generator]
+
+    keras.utils.set_random_seed(0)
+    shrink = keras.layers.Conv2D(1, 4, strides=2, padding="same", use_bias=False)
+    grow = keras.layers.Conv2DTranspose(1, 4, strides=2, padding="same", use_bias=False)
+    shrink.build((None, 8, 8, 1))
+    grow.build((None, 4, 4, 1))
+    grow.kernel.assign(shrink.kernel)  # (4, 4, 1, 1) in both
+    columns = shrink(np.eye(64, dtype="float32").reshape(64, 8, 8, 1))
+    matrix = np.reshape(columns, (64, 16)).T  # C: 64 pixels to 16
+    small = np.random.default_rng(0).normal(size=(1, 4, 4, 1)).astype("float32")
+    np.testing.assert_allclose(
+        np.reshape(grow(small), 64), matrix.T @ small.reshape(16), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_claim_16_more_epochs():
     """A held-out ELBO rises, then falls, while training's rises; a GAN spirals away."""
     x = linear_data(225, 20, 3, seed=3, noise=1.0)
@@ -392,6 +418,24 @@ def test_claim_16_more_epochs():
     distance = np.linalg.norm(theory.dirac_gan("gan", learning_rate=0.2, steps=400), axis=1)
     assert (np.diff(distance) > 0).all()
     assert distance[400] > 1.5 * distance[0]
+
+
+def test_claim_17_frechet_distance_depends_on_the_sample_size():
+    """One perfect model at three sample sizes, and a worse one that seems to beat it."""
+    rng = np.random.default_rng(0)
+    dims = 64
+    real = np.random.default_rng(1).normal(size=(20_000, dims))
+
+    def distance(shift, count):
+        return metrics.frechet_distance(shift + rng.normal(size=(count, dims)), real)
+
+    # for N(0, I): d/n from the means, and E‖Σ̂ − I‖²/4 = d(d + 1)/(4n) from the covariances
+    for count in (1_000, 2_000, 8_000):
+        bias = (dims + dims * (dims + 1) / 4) * (1 / count + 1 / len(real))
+        assert distance(0.0, count) == pytest.approx(bias, rel=0.1)
+    few = distance(0.0, 500)
+    worse = distance(0.15, 20_000)  # truly 64 · 0.15² = 1.44
+    assert worse < few  # and yet it seems to beat the perfect model
 
 
 def test_the_page_and_this_file_name_the_same_tests():

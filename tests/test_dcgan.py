@@ -33,8 +33,10 @@ def test_the_counts_of_pytorchs_example():
 
 @pytest.mark.verifies("models.dcgan.Config", against="the default layers, counted by hand")
 def test_default_counts_by_hand():
-    generator = 64 * 49 * 64 + 2 * 64 + 16 * 64 * 32 + 2 * 32 + 16 * 32
-    discriminator = 16 * 32 + 16 * 32 * 64 + 2 * 64 + 49 * 64
+    generator = 64 * 16 * 128 + 2 * 128 + 16 * 128 * 64 + 2 * 64 + 16 * 64 * 32 + 2 * 32
+    generator += 16 * 32 + 1
+    discriminator = (16 + 1) * 32 + 16 * 32 * 64 + 2 * 64 + 16 * 64 * 128 + 2 * 128
+    discriminator += 16 * 128 + 1
     assert trainable(dcgan.build_generator(dcgan.Config())) == generator
     assert trainable(dcgan.build_discriminator(dcgan.Config())) == discriminator
 
@@ -45,17 +47,20 @@ SWITCHES = [
     {"batch_norm": False},
     {"norm_at_the_ends": True},
     {"norm_per_unit": True},
+    {"bias_at_the_ends": False},
     {"hidden_units": (16,)},
     {"generator_activation": "leaky_relu"},
     {"discriminator_slope": 0.0},
     {"image_shape": (32, 32, 3), "filters": (8, 8, 4)},
+    {"image_shape": (30, 27, 1), "filters": (8, 8, 8, 4), "kernel_size": 5},
+    {"image_shape": (27, 30, 1), "filters": (8, 8, 4), "learned_resampling": False},
 ]
 
 
 @pytest.mark.parametrize("switch", SWITCHES, ids=str)
 def test_every_switch_builds_steps_and_saves(switch, tmp_path):
     keras.utils.set_random_seed(0)
-    config = dcgan.Config(**{"latent_dim": 5, "filters": (8, 4), **switch})
+    config = dcgan.Config(**{"latent_dim": 5, "filters": (8, 8, 4), **switch})
     model = training.AdversarialModel(
         dcgan.build_generator(config), dcgan.build_discriminator(config)
     )
@@ -92,14 +97,14 @@ def kinds(config):
 
 def test_what_the_switches_switch():
     plain = kinds(dcgan.Config())
-    assert plain.count("BatchNorm") == 3  # two in the generator, one in the discriminator
-    assert plain.count("Conv2DTranspose") == 2
+    assert plain.count("BatchNorm") == 5  # three in the generator, two in the discriminator
+    assert plain.count("Conv2DTranspose") == 3
     assert "MaxPooling2D" not in plain
     assert "BatchNorm" not in kinds(dcgan.Config(batch_norm=False))
     # on the generator's output, the discriminator's input, and so its first layer
-    assert kinds(dcgan.Config(norm_at_the_ends=True)).count("BatchNorm") == 6
+    assert kinds(dcgan.Config(norm_at_the_ends=True)).count("BatchNorm") == 8
     pooled = kinds(dcgan.Config(learned_resampling=False))
-    assert pooled.count("MaxPooling2D") == 2
+    assert pooled.count("MaxPooling2D") == 3
     assert "Conv2DTranspose" not in pooled
     assert kinds(dcgan.Config(hidden_units=(9,))).count("Dense") == plain.count("Dense") + 2
 
@@ -126,6 +131,29 @@ def test_dcgan_learns_in_seconds():
     assert 5 < distance() < start / 3
 
 
+@pytest.mark.verifies("models.dcgan.build_generator", against="the adjoint: ⟨Cx, y⟩ = ⟨x, Cᵀy⟩")
+@pytest.mark.parametrize("kernel_size", [3, 4, 5])
+@pytest.mark.parametrize("size", [7, 8])
+def test_up_is_the_adjoint_of_down(kernel_size, size):
+    """With one kernel, the generator's layer transposes the discriminator's, 4 to 7 or to 8."""
+    config = dcgan.Config(image_shape=(size, size, 2), filters=(3,), kernel_size=kernel_size)
+    rng = np.random.default_rng(0)
+    large = rng.normal(size=(1, size, size, 2)).astype("float32")
+    small = rng.normal(size=(1, 4, 4, 3)).astype("float32")
+    down = dcgan._down(config, 3, use_bias=False)
+    up = dcgan._up(config, 2, (size, size), use_bias=False)
+    down.build(large.shape)
+    up.build(small.shape)
+    down.kernel.assign(rng.normal(size=down.kernel.shape))
+    up.kernel.assign(down.kernel)
+    assert up(small).shape == large.shape
+    inner = lambda a, b: float(np.sum(np.asarray(a) * np.asarray(b)))  # noqa: E731
+    assert inner(down(large), small) == pytest.approx(inner(large, up(small)), rel=1e-4)
+
+
 def test_bad_sizes_are_named():
-    with pytest.raises(ValueError, match=r"image_shape must be divisible by 8, .* got 28×28 and 3"):
-        dcgan.Config(filters=(8, 8, 8))
+    assert dcgan.Config().sizes() == [(28, 28), (14, 14), (7, 7), (4, 4)]
+    with pytest.raises(ValueError, match=r"one for each halving of image_shape, got \(\)"):
+        dcgan.Config(filters=())
+    with pytest.raises(ValueError, match="one for each halving"):
+        dcgan.Config(filters=(8,) * 6)

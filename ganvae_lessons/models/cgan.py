@@ -37,7 +37,7 @@ class Config:
     embedding: str = "dense_tanh"  # or "embedding" (classes only), "dense_relu"
     condition_dim: int = 32
     method: str = "projection"  # or "concatenation", "auxiliary": how the discriminator knows
-    filters: tuple = (64, 32)  # as in dcgan.Config; () for the paper's dense networks
+    filters: tuple = (128, 64, 32)  # as in dcgan.Config; () for the paper's dense networks
 
     def __post_init__(self):
         if self.method not in METHODS:

@@ -2,10 +2,11 @@
 
 Radford, Metz and Chintala, ICLR 2016 (arXiv 1511.06434). `Config.paper()` is the network of
 the authors' code at 64×64; `Config.pytorch()` the 4×4 variant of PyTorch's example. The
-defaults differ: two steps of resolution for 28×28, and far fewer maps, which two cores
-train in two minutes. Each guideline of the paper is a field that can be switched off.
+defaults differ: three steps of resolution, 28 → 14 → 7 → 4 and back, with far fewer maps, which
+two cores train in a minute. Each guideline of the paper is a field that can be switched off.
 """
 
+import math
 from dataclasses import dataclass
 
 import keras
@@ -21,29 +22,37 @@ class Config:
     """Sizes of both networks, and the paper's guidelines as switches.
 
     `filters` are the generator's maps from the deepest layer up, one for each resolution but
-    the image's own; the discriminator has the same in reverse.
+    the image's own; the discriminator has the same in reverse. Each resolution is half the
+    next, rounded up.
     """
 
     image_shape: tuple = (28, 28, 1)
     latent_dim: int = 64
-    filters: tuple = (64, 32)
+    filters: tuple = (128, 64, 32)
     kernel_size: int = 4
     learned_resampling: bool = True  # strided convolutions; else pooling and repetition
     batch_norm: bool = True  # in both networks
     norm_at_the_ends: bool = False  # also on the generator's output, the discriminator's input
+    bias_at_the_ends: bool = True  # of the layers that no norm follows; the authors have none
     norm_per_unit: bool = False  # the first layer's, per unit instead of per map
     hidden_units: tuple = ()  # dense hidden layers, which the paper removes
     generator_activation: str = "relu"
     discriminator_slope: float = 0.2  # of the leaky rectifier; 0 for a plain one
 
     def __post_init__(self):
-        height, width, _ = self.image_shape
-        factor = 2 ** len(self.filters)
-        if height % factor or width % factor:
+        if not self.filters or self.sizes()[-2] == (1, 1):
             raise ValueError(
-                f"image_shape must be divisible by {factor}, 2 for each of filters, "
-                f"got {height}×{width} and {len(self.filters)} filters; drop a filter or pad"
+                "filters must hold at least one number, and one for each halving of image_shape, "
+                f"got {self.filters} for {self.image_shape}"
             )
+
+    def sizes(self):
+        """(height, width) of each resolution from the image's own down: 28, 14, 7, 4."""
+        sizes = [tuple(self.image_shape[:2])]
+        for _ in self.filters:
+            height, width = sizes[-1]
+            sizes.append((-(-height // 2), -(-width // 2)))
+        return sizes
 
     @classmethod
     def paper(cls):
@@ -53,13 +62,19 @@ class Config:
             latent_dim=100,
             filters=(1024, 512, 256, 128),
             kernel_size=5,
+            bias_at_the_ends=False,
             norm_per_unit=True,
         )
 
     @classmethod
     def pytorch(cls):
         """The widely used variant: half the maps, 4×4 kernels."""
-        return cls(image_shape=(64, 64, 3), latent_dim=100, filters=(512, 256, 128, 64))
+        return cls(
+            image_shape=(64, 64, 3),
+            latent_dim=100,
+            filters=(512, 256, 128, 64),
+            bias_at_the_ends=False,
+        )
 
 
 def _initial():
@@ -76,16 +91,15 @@ def build_generator(config):
 
     A dense layer makes the first small maps, which each transposed convolution doubles.
     """
-    height, width, channels = config.image_shape
-    factor = 2 ** len(config.filters)
-    start = (height // factor, width // factor, config.filters[0])
+    sizes = config.sizes()[::-1]  # from the smallest up
+    start = (*sizes[0], config.filters[0])
     latents = keras.Input((config.latent_dim,), name="latent")
     hidden = latents
     for units in config.hidden_units:
         hidden = layers.Dense(units, use_bias=not config.batch_norm)(hidden)
         hidden = layers.Activation(config.generator_activation)(_norm(config, hidden))
     hidden = layers.Dense(
-        start[0] * start[1] * start[2],
+        math.prod(start),
         use_bias=not config.batch_norm,
         kernel_initializer=_initial(),
     )(hidden)
@@ -94,22 +108,33 @@ def build_generator(config):
     else:
         hidden = _norm(config, layers.Reshape(start)(hidden))
     hidden = layers.Activation(config.generator_activation)(hidden)
-    for filters in config.filters[1:]:
-        hidden = _up(config, filters, use_bias=not config.batch_norm)(hidden)
+    for filters, size in zip(config.filters[1:], sizes[1:-1], strict=True):
+        hidden = _up(config, filters, size, use_bias=not config.batch_norm)(hidden)
         hidden = layers.Activation(config.generator_activation)(_norm(config, hidden))
-    hidden = _up(config, channels, use_bias=False)(hidden)
+    channels = config.image_shape[-1]
+    hidden = _up(config, channels, sizes[-1], use_bias=config.bias_at_the_ends)(hidden)
     if config.norm_at_the_ends:
         hidden = _norm(config, hidden)
     return keras.Model(latents, layers.Activation("tanh")(hidden), name="generator")
 
 
-def _up(config, filters, use_bias):
-    """A layer (B, h, w, c) → (B, 2h, 2w, filters)."""
+def _up(config, filters, size, use_bias):
+    """A layer (B, h, w, c) → (B, *size, filters), where size is 2h or 2h − 1, and so for w."""
+    height, width = size
+    odd = (height % 2, width % 2)
     options = {"padding": "same", "use_bias": use_bias, "kernel_initializer": _initial()}
     if config.learned_resampling:
-        return layers.Conv2DTranspose(filters, config.kernel_size, strides=2, **options)
+        # 7 and 8 both become 4 by a stride of 2; the padding says which of the two to return to
+        padding = None if odd == (0, 0) else tuple(2 - o - config.kernel_size % 2 for o in odd)
+        return layers.Conv2DTranspose(
+            filters, config.kernel_size, strides=2, output_padding=padding, **options
+        )
     return keras.Sequential(
-        [layers.UpSampling2D(), layers.Conv2D(filters, config.kernel_size, **options)]
+        [
+            layers.UpSampling2D(),
+            layers.Cropping2D(((0, odd[0]), (0, odd[1]))),
+            layers.Conv2D(filters, config.kernel_size, **options),
+        ]
     )
 
 
@@ -119,7 +144,7 @@ def build_features(config):
     hidden = _norm(config, images) if config.norm_at_the_ends else images
     for place, filters in enumerate(reversed(config.filters)):
         normed = config.batch_norm and (place > 0 or config.norm_at_the_ends)
-        hidden = _down(config, filters, use_bias=False)(hidden)
+        hidden = _down(config, filters, use_bias=config.bias_at_the_ends and not normed)(hidden)
         if normed:
             hidden = _norm(config, hidden)
         hidden = layers.LeakyReLU(negative_slope=config.discriminator_slope)(hidden)
@@ -134,15 +159,17 @@ def build_discriminator(config):
     """Return the model images (B, H, W, C) → logits (B, 1)."""
     images = keras.Input(config.image_shape, name="image")
     features = build_features(config)(images)
-    logits = layers.Dense(1, use_bias=False, kernel_initializer=_initial())(features)
+    logits = layers.Dense(1, use_bias=config.bias_at_the_ends, kernel_initializer=_initial())(
+        features
+    )
     return keras.Model(images, logits, name="discriminator")
 
 
 def _down(config, filters, use_bias):
-    """A layer (B, h, w, c) → (B, h/2, w/2, filters)."""
+    """A layer (B, h, w, c) → (B, ⌈h/2⌉, ⌈w/2⌉, filters)."""
     options = {"padding": "same", "use_bias": use_bias, "kernel_initializer": _initial()}
     if config.learned_resampling:
         return layers.Conv2D(filters, config.kernel_size, strides=2, **options)
     return keras.Sequential(
-        [layers.Conv2D(filters, config.kernel_size, **options), layers.MaxPooling2D()]
+        [layers.Conv2D(filters, config.kernel_size, **options), layers.MaxPooling2D(padding="same")]
     )
