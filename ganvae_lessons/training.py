@@ -367,13 +367,10 @@ class AdversarialModel(_Guarded):
             return
         step = tf.cast(self.step, tf.float32)
         keep = tf.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
-        present = {id(v) for v in self.generator.trainable_variables}
+        # batch normalization's statistics too: the present ones belong to other weights
         pairs = zip(self.ema_generator.weights, self.generator.weights, strict=True)
         for average, weight in pairs:
-            if id(weight) in present:
-                average.assign(keep * average + (1 - keep) * weight)
-            else:
-                average.assign(weight)  # batch normalization's statistics are averages already
+            average.assign(keep * average + (1 - keep) * weight)
 
     def sample(self, count, *, seed=0, conditions=None):
         """Return `count` samples as a NumPy array, the same for the same weights and seed.

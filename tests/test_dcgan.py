@@ -157,3 +157,26 @@ def test_bad_sizes_are_named():
         dcgan.Config(filters=())
     with pytest.raises(ValueError, match="one for each halving"):
         dcgan.Config(filters=(8,) * 6)
+
+
+@pytest.mark.verifies("training.AdversarialModel", against="the recursion, for statistics as well")
+def test_the_average_has_statistics_of_its_own():
+    """Batch normalization's moving means follow the same average as the weights before them."""
+    keras.utils.set_random_seed(0)
+    config = dcgan.Config(latent_dim=5, filters=(8, 4))
+    model = training.AdversarialModel(
+        dcgan.build_generator(config), dcgan.build_discriminator(config)
+    )
+    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3), ema_decay=0.6)
+    images = np.random.default_rng(0).uniform(-1, 1, (12, 28, 28, 1)).astype("float32")
+    place = [w.path for w in model.generator.weights].index(
+        next(w.path for w in model.generator.weights if "moving_mean" in w.path)
+    )
+    average = model.generator.weights[place].numpy()
+    for step in range(1, 4):
+        model.train_step(images)
+        keep = min(0.6, (1 + step) / (10 + step))
+        average = keep * average + (1 - keep) * model.generator.weights[place].numpy()
+    found = model.ema_generator.weights[place].numpy()
+    np.testing.assert_allclose(found, average, rtol=1e-5)
+    assert not np.allclose(found, model.generator.weights[place].numpy())
