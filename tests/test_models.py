@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import ops
 
 from ganvae_lessons import data, layers, losses, theory, training
-from ganvae_lessons.models import gan, vae
+from ganvae_lessons.models import cgan, dcgan, gan, vae
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -175,28 +175,41 @@ def gpu_configs():
             for node in ast.walk(ast.parse("".join(cell["source"]))):
                 is_gpu = isinstance(node, ast.keyword) and node.arg == "gpu"
                 if is_gpu and "Config" in ast.unparse(node.value):
-                    known = {"gan": gan, "vae": vae, "LATENTS": 20}
+                    known = {"cgan": cgan, "dcgan": dcgan, "gan": gan, "vae": vae, "LATENTS": 20}
                     yield path.stem, eval(ast.unparse(node.value), known)
 
 
 @pytest.mark.parametrize(
     ("lesson", "config"),
-    [("paper", gan.Config.paper()), ("paper", vae.Config.paper()), *gpu_configs()],
+    [
+        *(("paper", module.Config.paper()) for module in (cgan, dcgan, gan, vae)),
+        ("pytorch", dcgan.Config.pytorch()),
+        *gpu_configs(),
+    ],
     ids=lambda value: value if isinstance(value, str) else type(value).__module__[-3:],
 )
 def test_one_step_at_full_size(lesson, config, images):
     """The papers' networks and the lessons' gpu budgets build, and a step moves them."""
+    asked, batch = {}, training.batches(images, 4)
     if isinstance(config, vae.Config):
         model = vae.build_vae(config)
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
     else:
+        module = {gan.Config: gan, dcgan.Config: dcgan, cgan.Config: cgan}[type(config)]
         model = training.AdversarialModel(
-            gan.build_generator(config), gan.build_discriminator(config)
+            module.build_generator(config), module.build_discriminator(config)
         )
         model.compile(keras.optimizers.SGD(0.1, 0.5), keras.optimizers.SGD(0.1, 0.5))
-    before = model.sample(2)
-    model.fit(training.batches(images, 4), steps_per_epoch=1, verbose=0)
-    assert not np.array_equal(before, model.sample(2))
+        shape = model.generator.output_shape[1:]
+        if shape != (28, 28, 1):
+            some = np.random.default_rng(0).uniform(-1, 1, (8, *shape)).astype("float32")
+            batch = training.batches(some, 4)
+        if model.conditional:
+            batch = training.batches(images, 4, conditions=np.arange(len(images)) % 10)
+            asked = {"conditions": np.arange(2)}
+    before = model.sample(2, **asked)
+    model.fit(batch, steps_per_epoch=1, verbose=0)
+    assert not np.array_equal(before, model.sample(2, **asked))
 
 
 def test_the_lessons_have_gpu_configurations():

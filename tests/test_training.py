@@ -386,3 +386,27 @@ def test_show_samples_keeps_frames(capsys):
     assert [frame.shape for frame in show.frames] == [(5, 2)] * 3
     np.testing.assert_array_equal(show.frames[-1], model.sample(5, seed=1))
     assert not np.array_equal(show.frames[0], show.frames[-1])
+
+
+@pytest.mark.verifies(
+    "training.AdversarialModel", against="passes counted while the step is traced"
+)
+@pytest.mark.parametrize(
+    ("rules", "passes"),
+    [
+        ({}, (1, 2)),  # one generator pass for both players; real and fake judged once
+        ({"loss": "hinge"}, (1, 2)),
+        ({"simultaneous": False}, (2, 3)),
+        ({"simultaneous": False, "d_steps": 2}, (3, 5)),
+    ],
+)
+def test_passes_of_a_step(rules, passes):
+    """The step's Python runs while it is traced, once, and not at each of the twelve steps."""
+    model = small_game(steps_per_execution=3, **rules)
+    made, judged = [], []
+    generate, judge = model._generate, model._judge
+    model._generate = lambda *inputs: (made.append(1), generate(*inputs))[1]
+    model._judge = lambda *inputs: (judged.append(1), judge(*inputs))[1]
+    train(model, 12)
+    assert (len(made), len(judged)) == passes
+    assert int(model.step.numpy()) == 12
