@@ -96,11 +96,9 @@ def features(images, model=None):
     """
     model = model or load()
     images = check_images(images, "images")
-    return _features_of(model).predict(images, batch_size=500, verbose=0)
-
-
-def _features_of(model):
-    return keras.Model(model.inputs, model.get_layer("features").output)
+    if not hasattr(model, "features_model"):  # once for each classifier: predict compiles it
+        model.features_model = keras.Model(model.inputs, model.get_layer("features").output)
+    return model.features_model.predict(images, batch_size=500, verbose=0)
 
 
 def probabilities(images, model=None):
