@@ -201,8 +201,8 @@ class AdversarialModel(_Guarded):
         self.latent_dim = generator.inputs[0].shape[-1]
         self.conditional = len(generator.inputs) == 2
         self.auxiliary = len(discriminator.outputs) == 2
-        told = len(discriminator.inputs) == 2
-        if self.conditional != (told or self.auxiliary):
+        self.told = len(discriminator.inputs) == 2
+        if self.conditional != (self.told or self.auxiliary):
             raise ValueError(
                 "both players or neither must know the condition, got a generator with "
                 f"{len(generator.inputs)} inputs and a discriminator with "
@@ -274,8 +274,8 @@ class AdversarialModel(_Guarded):
 
     def _judge(self, samples, conditions):
         """Return (logits, the auxiliary classifier's cross-entropy; 0 without one)."""
-        told = len(self.discriminator.inputs) == 2
-        outputs = self.discriminator([samples, conditions] if told else samples, training=True)
+        inputs = [samples, conditions] if self.told else samples
+        outputs = self.discriminator(inputs, training=True)
         if not self.auxiliary:
             return outputs, 0.0
         logits, class_logits = outputs
@@ -284,12 +284,16 @@ class AdversarialModel(_Guarded):
         )
         return logits, tf.reduce_mean(surprise)
 
-    def _discriminator_loss(self, real, fake, conditions, real_logits, fake_logits):
-        loss = self.game.discriminator(real_logits, fake_logits)
+    def _discriminator_loss(self, real, fake, conditions):
+        """Return (loss, real logits, fake logits, the fakes' auxiliary cross-entropy)."""
+        real_logits, real_surprise = self._judge(real, conditions)
+        fake_logits, fake_surprise = self._judge(fake, conditions)
+        loss = self.game.discriminator(real_logits, fake_logits) + real_surprise + fake_surprise
         if self.penalty is not None:
             critic = lambda points: self._judge(points, conditions)[0]  # noqa: E731
-            loss += self.penalty_weight * self.penalty(critic, real, fake, self.seed_generator)
-        return loss
+            points = real, tf.stop_gradient(fake)
+            loss += self.penalty_weight * self.penalty(critic, *points, self.seed_generator)
+        return loss, real_logits, fake_logits, fake_surprise
 
     def train_step(self, batch):
         self._start_step()
@@ -319,16 +323,10 @@ class AdversarialModel(_Guarded):
         d_variables = self.discriminator.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
             fake = self._generate(tf.shape(real)[0], conditions)
-            real_logits, real_surprise = self._judge(real, conditions)
-            fake_logits, fake_surprise = self._judge(fake, conditions)
-            d_loss = (
-                real_surprise
-                + fake_surprise
-                + self._discriminator_loss(
-                    real, tf.stop_gradient(fake), conditions, real_logits, fake_logits
-                )
+            d_loss, real_logits, fake_logits, surprise = self._discriminator_loss(
+                real, fake, conditions
             )
-            g_loss = self.game.generator(fake_logits) + fake_surprise
+            g_loss = self.game.generator(fake_logits) + surprise
         d_gradients = tape.gradient(d_loss, d_variables)
         g_gradients = tape.gradient(g_loss, g_variables)
         self._update(
@@ -342,13 +340,7 @@ class AdversarialModel(_Guarded):
         fake = self._generate(tf.shape(real)[0], conditions)
         variables = self.discriminator.trainable_variables
         with tf.GradientTape() as tape:
-            real_logits, real_surprise = self._judge(real, conditions)
-            fake_logits, fake_surprise = self._judge(fake, conditions)
-            loss = (
-                real_surprise
-                + fake_surprise
-                + self._discriminator_loss(real, fake, conditions, real_logits, fake_logits)
-            )
+            loss, real_logits, fake_logits, _ = self._discriminator_loss(real, fake, conditions)
         gradients = tape.gradient(loss, variables)
         self._update((self.d_optimizer, loss, gradients, variables))
         return {"d_loss": loss, "d_accuracy": _accuracy(real_logits, fake_logits)}

@@ -4,6 +4,7 @@
 outside this project; tools/make_verification.py reads it without importing the test.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -24,6 +25,11 @@ def pytest_configure(config):
         "verifies(*names, against): the public names that this test verifies, and against what "
         "outside this project",
     )
+
+
+def trainable(model):
+    """The number of a model's trainable weights, which the papers' tables count."""
+    return sum(math.prod(weight.shape) for weight in model.trainable_variables)
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import trainable
 from keras import ops
 
 from ganvae_lessons import data, training
 from ganvae_lessons.models import cgan, classifier, dcgan, gan
 
 CLASSES = 10
-
-
-def trainable(model):
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
 
 
 def game(config, *, seed=0, rate=1e-3, **rules):

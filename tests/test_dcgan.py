@@ -3,13 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from conftest import trainable
 
 from ganvae_lessons import data, metrics, training
 from ganvae_lessons.models import classifier, dcgan
-
-
-def trainable(model):
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
 
 
 @pytest.mark.verifies("models.dcgan.Config", against="the authors' code: 18,885,760 and 17,232,768")

@@ -11,16 +11,13 @@ import pytest
 import scipy.integrate
 import scipy.stats
 import tensorflow as tf
+from conftest import trainable
 from keras import ops
 
 from ganvae_lessons import data, layers, losses, theory, training
 from ganvae_lessons.models import cgan, dcgan, gan, vae
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def trainable(model):
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,37 @@ def test_figures_have_alternative_text_and_caption(lesson):
             assert caption, f"cell {cell['id']}: no caption="
 
 
+def crowded_formulas(markdown):
+    """Lines where a displayed formula opens or closes without a blank line beside it."""
+    lines, found, inside = ["", *markdown.splitlines(), ""], [], False
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith("$$"):
+            continue
+        if line.strip().count("$$") == 2:  # opens and closes on one line
+            beside = lines[number - 1] + lines[number + 1]
+        else:
+            beside = lines[number + 1] if inside else lines[number - 1]
+            inside = not inside
+        if beside.strip(" :"):  # a directive's fence may follow
+            found.append(number)
+    return found
+
+
+def test_displayed_formulas_stand_between_blank_lines(lesson):
+    """Otherwise the book shows their dollars."""
+    for cell in lesson["cells"]:
+        if cell["cell_type"] == "markdown":
+            assert crowded_formulas(source(cell)) == [], f"cell {cell['id']}"
+
+
+def test_crowded_formulas():
+    assert crowded_formulas("a\n\n$$\nx\n$$ (eq-1)\n\nb\n\n$$ y $$") == []
+    assert crowded_formulas("a\n$$\nx\n$$\n\nb") == [2]
+    assert crowded_formulas("a\n\n$$\nx\n$$\nb") == [5]
+    assert crowded_formulas("$$ x $$\nb") == [1]
+    assert crowded_formulas(":::{note}\n\n$$ x $$\n:::") == []
+
+
 def test_every_lesson_and_page_is_in_the_table_of_contents():
     pages = set(build_book.toc_pages(ROOT))
     written = {f"notebooks/{path.stem}" for path in PATHS}

@@ -79,16 +79,18 @@ def build_condition(config):
     layer over a one-hot class picks a row of its matrix, as `Embedding` does; the tanh then
     keeps every number of C in (−1, 1), on the scale of the latents beside it.
     """
-    conditions = hidden = _inputs(config)
+    conditions = _condition_input(config)
     if config.embedding == "embedding":
-        code = layers.Embedding(config.classes, config.condition_dim)(hidden)
+        code = layers.Embedding(config.classes, config.condition_dim)(conditions)
     else:
         activation = "tanh" if config.embedding == "dense_tanh" else "relu"
-        code = layers.Dense(config.condition_dim, activation=activation)(_vector(config, hidden))
+        code = layers.Dense(config.condition_dim, activation=activation)(
+            _vector(config, conditions)
+        )
     return keras.Model(conditions, code, name="code")
 
 
-def _inputs(config):
+def _condition_input(config):
     shape, dtype = ((config.text_dim,), None) if config.text_dim else ((), "int32")
     return keras.Input(shape, dtype=dtype, name="condition")
 
@@ -96,7 +98,7 @@ def _inputs(config):
 def build_generator(config):
     """Return the model [latents (B, latent_dim), conditions] → images (B, H, W, C)."""
     latents = keras.Input((config.latent_dim,), name="latent")
-    conditions = _inputs(config)
+    conditions = _condition_input(config)
     code = build_condition(config)(conditions)
     if config.filters:
         joint = layers.Concatenate()([latents, code])
@@ -123,7 +125,7 @@ def build_discriminator(config):
         features = dcgan.build_features(config.networks())(images)
         outputs = [layers.Dense(1)(features), layers.Dense(config.classes)(features)]
         return keras.Model(images, outputs, name="discriminator")
-    conditions = _inputs(config)
+    conditions = _condition_input(config)
     if not config.filters:
         seen = Maxout(240, 5)(layers.Flatten()(images))
         told = Maxout(50, 5)(_vector(config, conditions))

@@ -34,16 +34,19 @@ class Config:
 def build_classifier(config):
     """Return the model images (B, H, W, C) in [−1, 1] → logits (B, classes).
 
-    Its layer "features" holds the activations (B, feature_dim) that the distances compare.
+    Its layer "features" is itself a model: images → the activations (B, feature_dim) that the
+    distances compare.
     """
-    images = keras.Input(config.image_shape, name="image")
-    hidden = images
+    images = hidden = keras.Input(config.image_shape, name="image")
     for filters in config.filters:
         hidden = layers.Conv2D(filters, 3, padding="same", activation="relu")(hidden)
         hidden = layers.MaxPooling2D()(hidden)  # 28 → 14 → 7 → 3
     hidden = layers.Dropout(config.dropout)(layers.Flatten()(hidden))
-    code = layers.Dense(config.feature_dim, activation="relu", name="features")(hidden)
-    return keras.Model(images, layers.Dense(config.classes)(code), name="classifier")
+    hidden = layers.Dense(config.feature_dim, activation="relu")(hidden)
+    feature_model = keras.Model(images, hidden, name="features")
+    images = keras.Input(config.image_shape, name="image")
+    logits = layers.Dense(config.classes)(feature_model(images))
+    return keras.Model(images, logits, name="classifier")
 
 
 def train(images, labels, *, config=None, epochs=12, seed=0, verbose=0):
@@ -96,9 +99,7 @@ def features(images, model=None):
     """
     model = model or load()
     images = check_images(images, "images")
-    if not hasattr(model, "features_model"):  # once for each classifier: predict compiles it
-        model.features_model = keras.Model(model.inputs, model.get_layer("features").output)
-    return model.features_model.predict(images, batch_size=500, verbose=0)
+    return model.get_layer("features").predict(images, batch_size=500, verbose=0)
 
 
 def probabilities(images, model=None):
