@@ -19,6 +19,7 @@ __all__ = [
     "gaussian_log_likelihood",
     "get",
     "gradient_penalty",
+    "matching",
     "r1_penalty",
 ]
 
@@ -164,3 +165,16 @@ def gaussian_kl(mean, log_var):
     The tensor twin of `theory.gaussian_kl` (1312.6114, Appendix B); `log_var` is log σ².
     """
     return 0.5 * ops.sum(ops.square(mean) + ops.exp(log_var) - 1 - log_var, axis=-1)
+
+
+def matching(products):
+    """−½ E log softmax of the diagonal, by rows and by columns, of products (B, B).
+
+    Row i holds the scores of picture i with every caption of the batch, column j those of
+    caption j with every picture; pair i belongs together. log B if all scores are equal
+    (2103.00020, figure 3).
+    """
+    right = ops.diagonal(products)
+    by_row = ops.logsumexp(products, axis=1) - right
+    by_column = ops.logsumexp(products, axis=0) - right
+    return ops.mean(by_row + by_column) / 2

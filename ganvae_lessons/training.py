@@ -284,7 +284,7 @@ class AdversarialModel(_Guarded):
         )
         return logits, tf.reduce_mean(surprise)
 
-    def _discriminator_loss(self, real, fake, conditions):
+    def discriminator_loss(self, real, fake, conditions):
         """Return (loss, real logits, fake logits, the fakes' auxiliary cross-entropy)."""
         real_logits, real_surprise = self._judge(real, conditions)
         fake_logits, fake_surprise = self._judge(fake, conditions)
@@ -323,10 +323,10 @@ class AdversarialModel(_Guarded):
         d_variables = self.discriminator.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
             fake = self._generate(tf.shape(real)[0], conditions)
-            d_loss, real_logits, fake_logits, surprise = self._discriminator_loss(
+            d_loss, real_logits, fake_logits, surprise = self.discriminator_loss(
                 real, fake, conditions
             )
-            g_loss = self.game.generator(fake_logits) + surprise
+            g_loss = self.game.generator(fake_logits) + surprise + sum(self.generator.losses)
         d_gradients = tape.gradient(d_loss, d_variables)
         g_gradients = tape.gradient(g_loss, g_variables)
         self._update(
@@ -340,7 +340,7 @@ class AdversarialModel(_Guarded):
         fake = self._generate(tf.shape(real)[0], conditions)
         variables = self.discriminator.trainable_variables
         with tf.GradientTape() as tape:
-            loss, real_logits, fake_logits, _ = self._discriminator_loss(real, fake, conditions)
+            loss, real_logits, fake_logits, _ = self.discriminator_loss(real, fake, conditions)
         gradients = tape.gradient(loss, variables)
         self._update((self.d_optimizer, loss, gradients, variables))
         return {"d_loss": loss, "d_accuracy": _accuracy(real_logits, fake_logits)}
@@ -349,7 +349,7 @@ class AdversarialModel(_Guarded):
         variables = self.generator.trainable_variables
         with tf.GradientTape() as tape:
             logits, surprise = self._judge(self._generate(count, conditions), conditions)
-            loss = self.game.generator(logits) + surprise
+            loss = self.game.generator(logits) + surprise + sum(self.generator.losses)
         self._update((self.g_optimizer, loss, tape.gradient(loss, variables), variables))
         return loss
 

@@ -1,0 +1,322 @@
+"""StackGAN: from the code of a caption to a small picture, and from that to a large one.
+
+Zhang, Xu, Li, Zhang, Wang, Huang and Metaxas, ICCV 2017 (arXiv 1612.03242). `Config.paper()` is
+the network of the authors' code, 64×64 and then 256×256; the defaults are 16×16 and 32×32 with
+far fewer maps. Three things differ: the noise of the conditioning augmentation is an input, a
+part of the latents, so that the same latents give the same picture; its tails are not cut off;
+and each normalized layer of the discriminators has its rectifier, which one of theirs lacks.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers, ops
+
+from ganvae_lessons import losses, training
+from ganvae_lessons.layers import BatchNorm
+
+__all__ = [
+    "ConditioningAugmentation",
+    "Config",
+    "StackGAN",
+    "build_stage1_discriminator",
+    "build_stage1_generator",
+    "build_stage2_discriminator",
+    "build_stage2_generator",
+    "stack",
+]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of the four networks. Filters are listed from the image's side of each network on.
+
+    Stage-I's pictures have the side 4·2ⁿ for n generator filters, as the first maps are 4×4.
+    """
+
+    channels: int = 3
+    text_dim: int = 64  # of the text encoder's code
+    condition_dim: int = 32  # N_g: of c, the augmented condition
+    latent_dim: int = 32  # N_z
+    augmentation: bool = True
+    kl_weight: float = 2 / 32  # of the KL summed over c; the authors' 2.0 times its mean over c
+    stage1_size: int = 16
+    stage1_generator_filters: tuple = (128, 256)
+    stage1_discriminator_filters: tuple = (64, 128)
+    stage2_size: int = 32
+    stage2_encoder_filters: tuple = (64, 128)  # of the small picture; each but the first halves
+    stage2_residual_blocks: int = 2
+    stage2_generator_filters: tuple = (32, 64)
+    stage2_discriminator_filters: tuple = (32, 64, 128)
+    discriminator_condition_dim: int = 32  # of the text beside the last maps
+
+    def __post_init__(self):
+        for stage, size, networks in (
+            (1, self.stage1_size, ("generator", "discriminator")),
+            (2, self.stage2_size, ("discriminator",)),
+        ):
+            for network in networks:
+                name = f"stage{stage}_{network}_filters"
+                filters = getattr(self, name)
+                if 4 * 2 ** len(filters) != size:
+                    raise ValueError(
+                        f"{name} must hold a number for each halving from {size} to 4, "
+                        f"got {filters}"
+                    )
+        smallest = self.stage1_size // 2 ** (len(self.stage2_encoder_filters) - 1)
+        if smallest * 2 ** len(self.stage2_generator_filters) != self.stage2_size:
+            raise ValueError(
+                "stage2_generator_filters must hold a number for each doubling from the encoder's "
+                f"{smallest} to stage2_size={self.stage2_size}, got {self.stage2_generator_filters}"
+            )
+
+    @property
+    def noise_dim(self):
+        """The latents of Stage-I: z, and the noise of its conditioning augmentation."""
+        return self.latent_dim + self.condition_dim
+
+    @classmethod
+    def paper(cls):
+        """64×64 and 256×256 color, 1024 numbers of text, as in the authors' code."""
+        return cls(
+            text_dim=1024,
+            condition_dim=128,
+            latent_dim=100,
+            kl_weight=2 / 128,
+            stage1_size=64,
+            stage1_generator_filters=(128, 256, 512, 1024),
+            stage1_discriminator_filters=(64, 128, 256, 512),
+            stage2_size=256,
+            stage2_encoder_filters=(128, 256, 512),
+            stage2_residual_blocks=4,
+            stage2_generator_filters=(32, 64, 128, 256),
+            stage2_discriminator_filters=(64, 128, 256, 512, 1024, 2048),
+            discriminator_condition_dim=128,
+        )
+
+
+@keras.saving.register_keras_serializable("ganvae_lessons")
+class ConditioningAugmentation(layers.Layer):
+    """c = μ(t) + σ(t)·ε for a text code t and noise ε: [(B, text), (B, c)] → (B, c).
+
+    One dense layer gives μ and log σ. It adds `kl_weight` times KL(N(μ, σ²) ‖ N(0, I)), summed
+    over c and averaged over the batch, to its model's losses. Without noise c = μ, and no KL.
+    """
+
+    def __init__(self, condition_dim, kl_weight, noisy=True, **kwargs):
+        super().__init__(**kwargs)
+        self.condition_dim, self.kl_weight, self.noisy = condition_dim, kl_weight, noisy
+        self.dense = layers.Dense(2 * condition_dim, kernel_initializer=_initial())
+
+    def build(self, input_shape):
+        self.dense.build(input_shape[0])
+
+    def moments(self, codes):
+        """Return (μ, log σ), each (B, c)."""
+        hidden = ops.leaky_relu(self.dense(codes), negative_slope=0.2)
+        return ops.split(hidden, 2, axis=-1)
+
+    def call(self, inputs):
+        codes, noise = inputs
+        mean, log_std = self.moments(codes)
+        if not self.noisy:
+            return mean
+        if self.trainable:  # the frozen stage's is a constant
+            self.add_loss(self.kl_weight * ops.mean(losses.gaussian_kl(mean, 2 * log_std)))
+        return mean + ops.exp(log_std) * noise
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], self.condition_dim)
+
+    def get_config(self):
+        own = {name: getattr(self, name) for name in ("condition_dim", "kl_weight", "noisy")}
+        return {**super().get_config(), **own}
+
+
+def build_stage1_generator(config):
+    """Return the model [latents (B, noise_dim), codes (B, text_dim)] → images in (−1, 1).
+
+    A latent is z, then the noise of the augmentation. The images are (B, stage1_size,
+    stage1_size, channels).
+    """
+    latents = keras.Input((config.noise_dim,), name="latent")
+    codes = keras.Input((config.text_dim,), name="text")
+    noise = latents[:, config.latent_dim :]
+    joint = layers.Concatenate()([_augment(config, codes, noise), latents[:, : config.latent_dim]])
+    *inner, first = config.stage1_generator_filters
+    hidden = layers.Dense(16 * first, kernel_initializer=_initial())(joint)
+    hidden = layers.Reshape((4, 4, first))(BatchNorm(**_NORM)(hidden))  # normalized per unit
+    hidden = _bottleneck(hidden, "relu")
+    for place, filters in enumerate(reversed(inner)):
+        hidden = _normed(layers.UpSampling2D()(hidden), filters, 3)
+        hidden = _bottleneck(hidden, "relu") if place == 0 else layers.ReLU()(hidden)
+    images = _conv(config.channels, 3)(layers.UpSampling2D()(hidden))
+    return keras.Model([latents, codes], layers.Activation("tanh")(images), name="stage1_generator")
+
+
+def build_stage1_discriminator(config):
+    """Return the model [images (B, stage1_size, stage1_size, channels), codes] → logits (B, 1)."""
+    return _discriminator(
+        config, config.stage1_size, config.stage1_discriminator_filters, "stage1_discriminator"
+    )
+
+
+def build_stage2_generator(config):
+    """Return the model [small images, codes (B, text_dim), noise (B, condition_dim)] → images.
+
+    It takes no z: what varies comes from Stage-I's picture. The images are (B, stage2_size,
+    stage2_size, channels) in (−1, 1).
+    """
+    small = keras.Input((config.stage1_size, config.stage1_size, config.channels), name="small")
+    codes = keras.Input((config.text_dim,), name="text")
+    noise = keras.Input((config.condition_dim,), name="noise")
+    first, *halving = config.stage2_encoder_filters
+    hidden = layers.ReLU()(_conv(first, 3)(small))
+    for filters in halving:
+        hidden = layers.ReLU()(_normed(hidden, filters, 4, strides=2))
+    hidden = _beside(hidden, _augment(config, codes, noise))
+    hidden = layers.ReLU()(_normed(hidden, config.stage2_encoder_filters[-1], 3))
+    for _ in range(config.stage2_residual_blocks):
+        filters = hidden.shape[-1]
+        change = _normed(layers.ReLU()(_normed(hidden, filters, 3)), filters, 3)
+        hidden = layers.ReLU()(layers.Add()([hidden, change]))
+    for filters in reversed(config.stage2_generator_filters):
+        hidden = layers.ReLU()(_normed(layers.UpSampling2D()(hidden), filters, 3))
+    images = layers.Activation("tanh")(_conv(config.channels, 3)(hidden))
+    return keras.Model([small, codes, noise], images, name="stage2_generator")
+
+
+def build_stage2_discriminator(config):
+    """Return the model [images (B, stage2_size, stage2_size, channels), codes] → logits (B, 1)."""
+    return _discriminator(
+        config, config.stage2_size, config.stage2_discriminator_filters, "stage2_discriminator"
+    )
+
+
+def stack(stage1_generator, stage2_generator):
+    """Return both as one generator [latents, codes] → large images; Stage-I is frozen in it.
+
+    A latent is Stage-I's, then the noise of Stage-II's augmentation. Freezing is a property of
+    the model itself: build Stage-I anew to train it further.
+    """
+    stage1_generator.trainable = False
+    noise_dim = stage1_generator.inputs[0].shape[-1]
+    condition_dim = stage2_generator.inputs[2].shape[-1]
+    latents = keras.Input((noise_dim + condition_dim,), name="latent")
+    codes = keras.Input(stage1_generator.inputs[1].shape[1:], name="text")
+    small = stage1_generator([latents[:, :noise_dim], codes])
+    images = stage2_generator([small, codes, latents[:, noise_dim:]])
+    return keras.Model([latents, codes], images, name="generator")
+
+
+class StackGAN(training.AdversarialModel):
+    """One stage at play, with the matching-aware discriminator: right picture, right caption?
+
+    Three kinds of pairs: real pictures with their captions are right; real pictures with the
+    caption of another, and generated pictures, are wrong, each with half of the weight. Without
+    `mismatched` it is the plain conditional game.
+    """
+
+    def __init__(self, generator, discriminator, *, mismatched=True, **kwargs):
+        super().__init__(generator, discriminator, **kwargs)
+        self.mismatched = mismatched
+
+    def discriminator_loss(self, real, fake, conditions):
+        if not self.mismatched:
+            return super().discriminator_loss(real, fake, conditions)
+        features = self.discriminator.get_layer("features")(real, training=True)
+        match = self.discriminator.get_layer("match")
+        right_logits = match([features, conditions], training=True)
+        wrong_logits = match([features, ops.roll(conditions, 1, axis=0)], training=True)
+        fake_logits = self.discriminator([fake, conditions], training=True)
+        loss = (
+            self.game.discriminator(right_logits, fake_logits)
+            + self.game.discriminator(right_logits, wrong_logits)
+        ) / 2
+        return loss, right_logits, fake_logits, 0.0
+
+
+_NORM = {"epsilon": 1e-5, "momentum": 0.9}
+
+
+def _initial():
+    return keras.initializers.TruncatedNormal(stddev=0.02)
+
+
+def _conv(filters, kernel_size, strides=1):
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=_initial(),
+    )
+
+
+def _normed(hidden, filters, kernel_size, strides=1):
+    return BatchNorm(**_NORM)(_conv(filters, kernel_size, strides)(hidden))
+
+
+def _leaky():
+    return layers.LeakyReLU(negative_slope=0.2)
+
+
+def _bottleneck(hidden, activation):
+    """hidden + (1×1 to a quarter of the maps, 3×3, 3×3 back), then the rectifier."""
+    rectifier = layers.ReLU if activation == "relu" else _leaky
+    filters = hidden.shape[-1]
+    change = rectifier()(_normed(hidden, filters // 4, 1))
+    change = rectifier()(_normed(change, filters // 4, 3))
+    change = _normed(change, filters, 3)
+    return rectifier()(layers.Add()([hidden, change]))
+
+
+def _augment(config, codes, noise):
+    layer = ConditioningAugmentation(
+        config.condition_dim, config.kl_weight, noisy=config.augmentation, name="augmentation"
+    )
+    return layer([codes, noise])
+
+
+def _beside(maps, code):
+    """The maps (B, h, w, m) with the code (B, c) at every place: (B, h, w, m + c)."""
+    _, height, width, _ = maps.shape
+    tiled = layers.UpSampling2D((height, width))(layers.Reshape((1, 1, code.shape[-1]))(code))
+    return layers.Concatenate()([maps, tiled])
+
+
+def _discriminator(config, size, filters, name):
+    images = keras.Input((size, size, config.channels), name="image")
+    codes = keras.Input((config.text_dim,), name="text")
+    features = _build_features(config, size, filters)
+    match = _build_match(config, features.output.shape[1:])
+    return keras.Model([images, codes], match([features(images), codes]), name=name)
+
+
+def _build_features(config, size, filters):
+    """Images → maps (B, 4, 4, joint): what the discriminator knows before it reads."""
+    joint = config.stage1_discriminator_filters[-1]
+    images = hidden = keras.Input((size, size, config.channels), name="image")
+    hidden = _leaky()(_conv(filters[0], 4, strides=2)(hidden))
+    deepening = [(count, 4, 2) for count in filters[1:]]
+    narrowing = []
+    while (narrowing or deepening)[-1][0] > joint:
+        narrowing.append(((narrowing or deepening)[-1][0] // 2, 1, 1))
+    *inner, last = deepening + narrowing
+    for layer in inner:
+        hidden = _leaky()(_normed(hidden, *layer))
+    hidden = _normed(hidden, *last)
+    return keras.Model(images, _bottleneck(hidden, "leaky"), name="features")
+
+
+def _build_match(config, shape):
+    """[maps (B, 4, 4, joint), codes (B, text_dim)] → logits (B, 1)."""
+    maps = keras.Input(shape, name="maps")
+    codes = keras.Input((config.text_dim,), name="text")
+    told = _leaky()(
+        layers.Dense(config.discriminator_condition_dim, kernel_initializer=_initial())(codes)
+    )
+    hidden = _leaky()(_normed(_beside(maps, told), shape[-1], 1))
+    logits = layers.Conv2D(1, 4, use_bias=False, kernel_initializer=_initial())(hidden)
+    return keras.Model([maps, codes], layers.Flatten()(logits), name="match")
