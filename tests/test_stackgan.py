@@ -1,5 +1,7 @@
 """`models.stackgan`: the authors' counts, the augmentation, pairs that match, two stages."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -105,3 +107,172 @@ def test_paper_counts_of_stage_2():
         + bottleneck(512)
         + match_count()
     )
+
+
+def drawn(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def stage1(seed=0, **changes):
+    config = dataclasses.replace(SMALL, **changes)
+    keras.utils.set_random_seed(seed)
+    generator = stackgan.build_stage1_generator(config)
+    return stackgan.StackGAN(generator, stackgan.build_stage1_discriminator(config), seed=seed)
+
+
+def compiled(model, rate=1e-3, **rules):
+    model.compile(keras.optimizers.Adam(rate), keras.optimizers.Adam(rate), **rules)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stage1_size": 32}, r"each halving from 32 to 4, got \(8,\)"),
+        ({"stage2_discriminator_filters": (8,)}, "each halving from 16 to 4"),
+        ({"stage2_generator_filters": (8,)}, "encoder's 4 to stage2_size=16"),
+    ],
+)
+def test_sizes_that_do_not_fit(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SMALL, **change)
+
+
+@pytest.mark.verifies(
+    "models.stackgan.ConditioningAugmentation", against="scipy.stats.norm, quadrature of its KL"
+)
+def test_augmentation_draws_a_normal_distribution():
+    layer = stackgan.ConditioningAugmentation(4, kl_weight=0.5)
+    code = drawn((1, 6))
+    codes = np.repeat(code, 20_000, axis=0)
+    samples = ops.convert_to_numpy(layer([codes, drawn((20_000, 4))]))
+    layer.dense.set_weights([drawn((6, 8), 1) / 3, drawn((8,), 2) / 3])
+    samples = ops.convert_to_numpy(layer([codes, drawn((20_000, 4))]))
+    raw = code @ layer.dense.kernel.numpy() + layer.dense.bias.numpy()
+    raw = np.where(raw > 0, raw, 0.2 * raw)[0]
+    mean, std = raw[:4], np.exp(raw[4:])
+    for place in range(4):
+        expected = scipy.stats.norm(mean[place], std[place])
+        assert scipy.stats.kstest(samples[:, place], expected.cdf).pvalue > 1e-3
+    points = np.linspace(-30, 30, 200_001)
+    kl = 0.0
+    for m, s in zip(mean, std, strict=True):
+        q = scipy.stats.norm(m, s)
+        kl += np.trapezoid(
+            q.pdf(points) * (q.logpdf(points) - scipy.stats.norm.logpdf(points)), points
+        )
+    np.testing.assert_allclose(float(layer.losses[0]), 0.5 * kl, rtol=1e-4)
+
+
+def test_the_weight_of_the_paper_and_that_of_the_code():
+    """2.0 times the KL's mean over the 128 numbers of c is 2/128 times its sum."""
+    paper = stackgan.Config.paper()
+    mean, log_std = drawn((64, 128)), drawn((64, 128), 1) / 4
+    by_number = -log_std + 0.5 * (np.exp(2 * log_std) + mean**2 - 1)
+    summed = ops.mean(losses.gaussian_kl(mean, 2 * log_std))
+    np.testing.assert_allclose(paper.kl_weight * float(summed), 2.0 * by_number.mean(), rtol=1e-5)
+    np.testing.assert_allclose(paper.kl_weight, 1 / 64)  # of the λ = 1 that the paper writes
+
+
+def test_without_augmentation_the_condition_is_its_mean():
+    config = dataclasses.replace(SMALL, augmentation=False)
+    generator = stackgan.build_stage1_generator(config)
+    latents, codes = drawn((2, config.noise_dim)), drawn((2, 6), 1)
+    latents[1, : config.latent_dim] = latents[0, : config.latent_dim]  # the same z, another noise
+    codes[1] = codes[0]
+    images = ops.convert_to_numpy(generator([latents, codes]))
+    np.testing.assert_allclose(images[0], images[1], atol=1e-6)
+    assert generator.losses == []
+    noisy = stackgan.build_stage1_generator(SMALL)
+    noisy.get_layer("augmentation").dense.bias.assign(np.ones(8))
+    images = ops.convert_to_numpy(noisy([latents, codes]))
+    assert np.abs(images[0] - images[1]).max() > 1e-4
+
+
+@pytest.mark.verifies("models.stackgan.StackGAN", against="the paper's three terms, in NumPy")
+def test_matching_aware_loss():
+    model = compiled(stage1())
+    pairs = drawn((5, 8, 8, 3)), drawn((5, 8, 8, 3), 1), drawn((5, 6), 2)
+    real, fake, codes = (tf.constant(array) for array in pairs)
+    loss, right, generated, _ = model.discriminator_loss(real, fake, codes)
+    softplus = lambda a: np.logaddexp(0, np.asarray(a, "float64"))  # noqa: E731
+    judge = lambda x, t: ops.convert_to_numpy(model.discriminator([x, t], training=True))  # noqa: E731
+    wrong = judge(real, tf.roll(codes, 1, axis=0))
+    expected = softplus(-judge(real, codes)).mean()
+    expected += (softplus(wrong).mean() + softplus(judge(fake, codes)).mean()) / 2
+    np.testing.assert_allclose(float(loss), expected, rtol=1e-5)
+    np.testing.assert_allclose(right, judge(real, codes), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(generated, judge(fake, codes), rtol=1e-4, atol=1e-6)
+
+    plain = compiled(stage1())
+    plain.mismatched = False
+    expected += (softplus(judge(fake, codes)).mean() - softplus(wrong).mean()) / 2
+    loss = plain.discriminator_loss(real, fake, codes)[0]
+    np.testing.assert_allclose(float(loss), expected, rtol=1e-5)
+
+
+def test_a_step_moves_both_players_and_counts_the_kl():
+    model = compiled(stage1(), simultaneous=True, ema_decay=0.9)
+    before = [ops.convert_to_numpy(weight) for weight in model.trainable_variables]
+    images, codes = np.tanh(drawn((32, 8, 8, 3))), drawn((32, 6), 1)
+    batches = training.batches(images, 8, conditions=codes)
+    model.fit(batches, steps_per_epoch=2, epochs=1, verbose=0)
+    still = [
+        new.path
+        for old, new in zip(before, model.trainable_variables, strict=True)
+        if np.array_equal(old, ops.convert_to_numpy(new))
+    ]
+    assert still == []
+    # the KL pulls: without any other pull the augmentation goes to N(0, I)
+    alone = compiled(stage1(kl_weight=1000.0), rate=0.01)
+    augmentation = alone.generator.get_layer("augmentation")
+    augmentation.dense.bias.assign(np.ones(8))
+    alone.fit(batches, steps_per_epoch=150, epochs=1, verbose=0)
+    mean, log_std = (ops.convert_to_numpy(part) for part in augmentation.moments(codes))
+    assert np.abs(mean).mean() < 0.2
+    assert np.abs(log_std).mean() < 0.2
+
+
+@pytest.mark.verifies("models.stackgan.stack", against="both stages, one after the other")
+def test_stage_2_trains_on_a_frozen_stage_1():
+    first = stage1().generator
+    keras.utils.set_random_seed(1)
+    second = stackgan.build_stage2_generator(SMALL)
+    both = stackgan.stack(first, second)
+    assert trainable(both) == trainable(second)
+    model = compiled(
+        stackgan.StackGAN(both, stackgan.build_stage2_discriminator(SMALL)), ema_decay=0.5
+    )
+    frozen = [ops.convert_to_numpy(weight) for weight in first.weights]
+    moving = [ops.convert_to_numpy(weight) for weight in second.trainable_variables]
+    images, codes = np.tanh(drawn((32, 16, 16, 3))), drawn((32, 6), 1)
+    model.fit(training.batches(images, 8, conditions=codes), steps_per_epoch=3, epochs=1, verbose=0)
+    for old, new in zip(frozen, first.weights, strict=True):  # its moving statistics too
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(new))
+    for old, new in zip(moving, second.trainable_variables, strict=True):
+        assert not np.array_equal(old, ops.convert_to_numpy(new)), new.path
+    assert len(both.losses) == 1  # the frozen stage's KL does not count
+
+    latents = tf.constant(drawn((4, SMALL.noise_dim + SMALL.condition_dim)))
+    asked = tf.constant(codes[:4])
+    small = first([latents[:, : SMALL.noise_dim], asked])
+    by_hand = second([small, asked, latents[:, SMALL.noise_dim :]])
+    np.testing.assert_allclose(both([latents, asked]), by_hand, atol=1e-6)
+    samples = model.sample(4, seed=3, conditions=codes[:4])
+    np.testing.assert_array_equal(samples, model.sample(4, seed=3, conditions=codes[:4]))
+    assert samples.shape == (4, 16, 16, 3)
+    assert np.abs(samples).max() <= 1
+
+
+def test_one_step_of_the_papers_stages():
+    """At two pictures; a bare forward and backward pass of 64² and 256² would take a minute."""
+    paper = stackgan.Config.paper()
+    model = compiled(
+        stackgan.StackGAN(
+            stackgan.build_stage1_generator(paper), stackgan.build_stage1_discriminator(paper)
+        )
+    )
+    batch = tf.constant(np.tanh(drawn((2, 64, 64, 3)))), tf.constant(drawn((2, 1024), 1))
+    values = model.train_step(batch)
+    assert np.isfinite([float(value) for value in values.values()]).all()
+    assert int(model.first_bad_step) == 0

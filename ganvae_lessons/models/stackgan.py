@@ -297,16 +297,15 @@ def _discriminator(config, size, filters, name):
 def _build_features(config, size, filters):
     """Images → maps (B, 4, 4, joint): what the discriminator knows before it reads."""
     joint = config.stage1_discriminator_filters[-1]
-    images = hidden = keras.Input((size, size, config.channels), name="image")
-    hidden = _leaky()(_conv(filters[0], 4, strides=2)(hidden))
-    deepening = [(count, 4, 2) for count in filters[1:]]
-    narrowing = []
-    while (narrowing or deepening)[-1][0] > joint:
-        narrowing.append(((narrowing or deepening)[-1][0] // 2, 1, 1))
-    *inner, last = deepening + narrowing
-    for layer in inner:
-        hidden = _leaky()(_normed(hidden, *layer))
-    hidden = _normed(hidden, *last)
+    plan = [(count, 4, 2) for count in filters]  # maps, kernel, stride
+    while plan[-1][0] > joint:
+        plan.append((plan[-1][0] // 2, 1, 1))
+    images = keras.Input((size, size, config.channels), name="image")
+    hidden = _leaky()(_conv(*plan[0])(images))
+    for place, layer in enumerate(plan[1:], start=2):
+        hidden = _normed(hidden, *layer)
+        if place < len(plan):  # the last one's rectifier follows the bottleneck's sum
+            hidden = _leaky()(hidden)
     return keras.Model(images, _bottleneck(hidden, "leaky"), name="features")
 
 

@@ -25,22 +25,22 @@ __all__ = [
     "build_text_encoder",
 ]
 
-KINDS = ("recurrent", "pooled")
+KINDS = ("pooled", "convolutional", "recurrent")
 
 
 class Vocabulary:
     """The words of some captions, each with its number from 1 on; 0 fills short captions up.
 
     A word is a run of letters, digits, apostrophes or hyphens, in lower case. `length` is the
-    number of words of the longest caption.
+    number of words that a caption may have, by default that of the longest of these.
     """
 
-    def __init__(self, captions):
+    def __init__(self, captions, length=None):
         captions = [_words(caption) for caption in captions]
         if not captions or not all(captions):
             raise ValueError("captions must be strings with at least one word each")
         self.words = tuple(sorted({word for caption in captions for word in caption}))
-        self.length = max(len(caption) for caption in captions)
+        self.length = length or max(len(caption) for caption in captions)
         self._numbers = {word: number for number, word in enumerate(self.words, start=1)}
 
     def __len__(self):
@@ -86,10 +86,10 @@ class Config:
 
     vocabulary_size: int
     length: int  # words of a caption
-    kind: str = "recurrent"  # or "pooled": a bag of words, which does not see their order
+    kind: str = "convolutional"  # over three words; or "recurrent", or "pooled": a bag of words
     word_dim: int = 64
-    hidden_dim: int = 128
-    code_dim: int = 64
+    hidden_dim: int = 256
+    code_dim: int = 128
     image_shape: tuple = (32, 32, 3)
     image_filters: tuple = (32, 64, 64)
 
@@ -101,12 +101,18 @@ class Config:
 def build_text_encoder(config):
     """Return the model tokens (B, length) → codes (B, code_dim), of unit length."""
     tokens = keras.Input((config.length,), dtype="int32", name="tokens")
-    vectors = layers.Embedding(config.vocabulary_size + 1, config.word_dim, mask_zero=True)(tokens)
-    if config.kind == "recurrent":
-        hidden = layers.Bidirectional(layers.GRU(config.hidden_dim // 2))(vectors)
-    else:
-        hidden = layers.GlobalAveragePooling1D()(vectors)
+    vectors = layers.Embedding(config.vocabulary_size + 1, config.word_dim)(tokens)
+    is_word = ops.cast(ops.not_equal(tokens, 0), "float32")[..., None]  # (B, length, 1)
+    vectors = layers.Multiply()([vectors, is_word])
+    if config.kind == "convolutional":
+        hidden = layers.Conv1D(config.hidden_dim, 3, padding="same", activation="relu")(vectors)
+        hidden = layers.GlobalMaxPooling1D()(layers.Multiply()([hidden, is_word]))
+    elif config.kind == "pooled":
+        hidden = ops.sum(vectors, axis=1) / ops.sum(is_word, axis=1)
         hidden = layers.Dense(config.hidden_dim, activation="relu")(hidden)
+    else:
+        read = layers.Bidirectional(layers.GRU(config.hidden_dim // 2))
+        hidden = read(vectors, mask=ops.not_equal(tokens, 0))
     codes = layers.UnitNormalization()(layers.Dense(config.code_dim)(hidden))
     return keras.Model(tokens, codes, name="text_encoder")
 
