@@ -148,6 +148,13 @@ def test_pictures_differ_where_labels_differ():
         changed[:, column] = (changed[:, column] + 1) % size
         pixels = (images != nouns.render(changed)).any(axis=-1).sum(axis=(1, 2))
         assert pixels.min() >= 6, nouns.ATTRIBUTES[column]
+    (row,) = to_labels(
+        background="cool", body="red", accessory="a red bird", head="shark", glasses="red glasses"
+    )
+    every = nouns.render([[*row[:1], body, *row[2:]] for body in range(20)])
+    corners = to_bytes(every[:, 31, 20])  # (20, 3), body and nothing else
+    assert not (corners == tuple(bytes.fromhex("d5d7e1"))).all(axis=1).any()
+    assert len(np.unique(corners, axis=0)) == 20
 
 
 @pytest.mark.verifies(

@@ -25,6 +25,10 @@ assert images.shape == (20, 28, 28, 1), images.shape
 assert str(images.dtype) == "float32" and images.min() >= -1 and images.max() <= 1
 assert sorted(set(labels.tolist())) == list(range(10)), labels
 assert len(names) == 10
+for name in ("quickdraw", "nouns", "emoji", "photos"):
+    images, labels, names = data.load(name, split="test", limit=20)
+    assert images.shape[0] == len(labels) == 20, name
+assert len(data.photos.whole()) == 6
 """
 
 

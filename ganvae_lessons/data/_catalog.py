@@ -16,8 +16,8 @@ class Entry:
     """What there is to know about one data set.
 
     `shape` is that of one image, (height, width, channels). `full_train` and `full_test` are None
-    where nothing beyond the embedded images is offered. `class_names` is empty where an image has a
-    caption instead of a class. `sha256` is that of the embedded `file`.
+    where nothing beyond the embedded images is offered. `sha256` is that of the embedded `file`.
+    With `captions`, an image has a caption instead of a class.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Entry:
     license: str
     file: str
     sha256: str
+    captions: bool = False
 
     def embedded(self, split):
         """Number of embedded images of a split, "train" or "test"."""
@@ -53,7 +54,7 @@ class Catalog(tuple):
             yield (
                 entry.name,
                 " × ".join(str(size) for size in entry.shape),
-                str(len(entry.class_names)) if entry.class_names else "captions",
+                "captions" if entry.captions else str(len(entry.class_names)),
                 _counts(entry.embedded_train, entry.embedded_test),
                 _counts(entry.full_train, entry.full_test),
                 entry.source,

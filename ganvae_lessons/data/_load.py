@@ -4,7 +4,7 @@ Checks the arguments, asks the set's own module for its bytes, puts the images i
 makes every `limit` balanced, and scales them to [-1, 1].
 """
 
-from ganvae_lessons.data import fashion_mnist, nouns, quickdraw
+from ganvae_lessons.data import emoji, fashion_mnist, nouns, photos, quickdraw
 from ganvae_lessons.data._catalog import Catalog
 from ganvae_lessons.data._common import (
     ADJECTIVES,
@@ -15,7 +15,7 @@ from ganvae_lessons.data._common import (
     to_floats,
 )
 
-MODULES = {module.ENTRY.name: module for module in (fashion_mnist, nouns, quickdraw)}
+MODULES = {module.ENTRY.name: module for module in (fashion_mnist, quickdraw, nouns, emoji, photos)}
 
 
 def catalog():
@@ -33,11 +33,12 @@ def load(name, split="train", limit=None, *, full=False):
     The order is fixed: the first image of each class, in the order of the classes, then the
     second of each, and so on. So the first `limit` images hold every class equally often, give or
     take one, `load(name, limit=n)` equals the first n of `load(name)`, and the embedded
-    Fashion-MNIST equals the first images of the full one. Shuffle before training. Captioned sets
-    have no classes: "nouns" takes its heads in turn.
+    Fashion-MNIST equals the first images of the full one. Shuffle before training. Where
+    classes differ in size, as in "photos", the small ones run out first. Captioned sets take other
+    things in turn: "nouns" its heads, "emoji" its groups.
 
     Args:
-        name: "fashion_mnist", "nouns" or "quickdraw"; see `catalog()`.
+        name: "fashion_mnist", "quickdraw", "nouns", "emoji" or "photos"; see `catalog()`.
         split: "train" or "test".
         limit: how many images to take; None for all.
         full: whether to take the full set instead of the embedded part. It is looked for in the
@@ -46,8 +47,9 @@ def load(name, split="train", limit=None, *, full=False):
 
     Returns:
         (images, labels, class_names): float32 (N, height, width, channels) in [-1, 1], int64 (N,)
-        that index into `class_names`, and a tuple of strings. For "nouns" the second is an array
-        of N captions (strings) and the third is `nouns.names()`, {attribute: phrases}.
+        that index into `class_names`, and a tuple of strings. For "nouns" and "emoji" the second
+        is an array of N captions (strings); the third is `nouns.names()`, {attribute: phrases},
+        and `emoji.GROUPS`.
 
     Raises:
         ValueError: an unknown name or split, a limit that is not a whole number from 1 to the

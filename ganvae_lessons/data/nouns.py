@@ -38,6 +38,7 @@ ENTRY = Entry(
     license="CC0 1.0",
     file="nouns.npz.xz",
     sha256="259a0be566565b6dedfc33d78c8ec67e601cee519c82bdd9ad04e0ec64f2c698",
+    captions=True,
 )
 
 ATTRIBUTES = ("background", "body", "accessory", "head", "glasses")  # from back to front
