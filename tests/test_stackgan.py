@@ -26,7 +26,7 @@ SMALL = stackgan.Config(
     stage2_residual_blocks=1,
     stage2_generator_filters=(4, 8),
     stage2_discriminator_filters=(8, 16),
-    discriminator_condition_dim=5,
+    match_dim=5,
 )
 
 
@@ -128,6 +128,7 @@ def compiled(model, rate=1e-3, **rules):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"match": "sum"}, "one of projection, concatenation, got 'sum'"),
         ({"stage1_size": 32}, r"each halving from 32 to 4, got \(8,\)"),
         ({"stage2_discriminator_filters": (8,)}, "each halving from 16 to 4"),
         ({"stage2_generator_filters": (8,)}, "encoder's 4 to stage2_size=16"),
@@ -190,8 +191,9 @@ def test_without_augmentation_the_condition_is_its_mean():
 
 
 @pytest.mark.verifies("models.stackgan.StackGAN", against="the paper's three terms, in NumPy")
-def test_matching_aware_loss():
-    model = compiled(stage1())
+@pytest.mark.parametrize("match", stackgan.MATCHES)
+def test_matching_aware_loss(match):
+    model = compiled(stage1(match=match))
     pairs = drawn((5, 8, 8, 3)), drawn((5, 8, 8, 3), 1), drawn((5, 6), 2)
     real, fake, codes = (tf.constant(array) for array in pairs)
     loss, right, generated, _ = model.discriminator_loss(real, fake, codes)
@@ -204,7 +206,7 @@ def test_matching_aware_loss():
     np.testing.assert_allclose(right, judge(real, codes), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(generated, judge(fake, codes), rtol=1e-4, atol=1e-6)
 
-    plain = compiled(stage1())
+    plain = compiled(stage1(match=match))
     plain.mismatched = False
     expected += (softplus(judge(fake, codes)).mean() - softplus(wrong).mean()) / 2
     loss = plain.discriminator_loss(real, fake, codes)[0]
@@ -212,7 +214,7 @@ def test_matching_aware_loss():
 
 
 def test_a_step_moves_both_players_and_counts_the_kl():
-    model = compiled(stage1(), simultaneous=True, ema_decay=0.9)
+    model = compiled(stage1(bottlenecks=True, discriminator_norm=True), ema_decay=0.9)
     before = [ops.convert_to_numpy(weight) for weight in model.trainable_variables]
     images, codes = np.tanh(drawn((32, 8, 8, 3))), drawn((32, 6), 1)
     batches = training.batches(images, 8, conditions=codes)

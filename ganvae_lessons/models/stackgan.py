@@ -27,30 +27,39 @@ __all__ = [
 ]
 
 
+MATCHES = ("projection", "concatenation")
+
+
 @dataclass(frozen=True)
 class Config:
     """Sizes of the four networks. Filters are listed from the image's side of each network on.
 
-    Stage-I's pictures have the side 4·2ⁿ for n generator filters, as the first maps are 4×4.
+    A picture has the side 4·2ⁿ for n filters of its discriminator, as the last maps are 4×4.
     """
 
     channels: int = 3
-    text_dim: int = 64  # of the text encoder's code
-    condition_dim: int = 32  # N_g: of c, the augmented condition
+    text_dim: int = 128  # of the text encoder's code
+    condition_dim: int = 128  # N_g: of c, the augmented condition
     latent_dim: int = 32  # N_z
     augmentation: bool = True
-    kl_weight: float = 2 / 32  # of the KL summed over c; the authors' 2.0 times its mean over c
+    kl_weight: float = 0.1 / 128  # of the KL summed over c
+    bottlenecks: bool = False  # residual ones, at the smallest maps of Stage-I and of both D
+    discriminator_norm: bool = False  # batch normalization in both discriminators
+    match: str = "projection"  # or "concatenation": how a discriminator compares text and maps
+    match_dim: int = 128  # of the text that is concatenated
+    initial_stddev: float | None = None  # of the kernels; None for Glorot's
     stage1_size: int = 16
     stage1_generator_filters: tuple = (128, 256)
     stage1_discriminator_filters: tuple = (64, 128)
     stage2_size: int = 32
     stage2_encoder_filters: tuple = (64, 128)  # of the small picture; each but the first halves
-    stage2_residual_blocks: int = 2
+    stage2_residual_blocks: int = 1
     stage2_generator_filters: tuple = (32, 64)
     stage2_discriminator_filters: tuple = (32, 64, 128)
-    discriminator_condition_dim: int = 32  # of the text beside the last maps
 
     def __post_init__(self):
+        if self.match not in MATCHES:
+            raise ValueError(f"match must be one of {', '.join(MATCHES)}, got {self.match!r}")
         for stage, size, networks in (
             (1, self.stage1_size, ("generator", "discriminator")),
             (2, self.stage2_size, ("discriminator",)),
@@ -82,7 +91,11 @@ class Config:
             text_dim=1024,
             condition_dim=128,
             latent_dim=100,
-            kl_weight=2 / 128,
+            kl_weight=2 / 128,  # the authors' 2.0 times the KL's mean over the 128 numbers
+            bottlenecks=True,
+            discriminator_norm=True,
+            match="concatenation",
+            initial_stddev=0.02,
             stage1_size=64,
             stage1_generator_filters=(128, 256, 512, 1024),
             stage1_discriminator_filters=(64, 128, 256, 512),
@@ -91,7 +104,6 @@ class Config:
             stage2_residual_blocks=4,
             stage2_generator_filters=(32, 64, 128, 256),
             stage2_discriminator_filters=(64, 128, 256, 512, 1024, 2048),
-            discriminator_condition_dim=128,
         )
 
 
@@ -103,10 +115,11 @@ class ConditioningAugmentation(layers.Layer):
     over c and averaged over the batch, to its model's losses. Without noise c = μ, and no KL.
     """
 
-    def __init__(self, condition_dim, kl_weight, noisy=True, **kwargs):
+    def __init__(self, condition_dim, kl_weight, noisy=True, initial_stddev=None, **kwargs):
         super().__init__(**kwargs)
         self.condition_dim, self.kl_weight, self.noisy = condition_dim, kl_weight, noisy
-        self.dense = layers.Dense(2 * condition_dim, kernel_initializer=_initial())
+        self.initial_stddev = initial_stddev
+        self.dense = layers.Dense(2 * condition_dim, kernel_initializer=_initial(initial_stddev))
 
     def build(self, input_shape):
         self.dense.build(input_shape[0])
@@ -129,7 +142,8 @@ class ConditioningAugmentation(layers.Layer):
         return (input_shape[0][0], self.condition_dim)
 
     def get_config(self):
-        own = {name: getattr(self, name) for name in ("condition_dim", "kl_weight", "noisy")}
+        names = ("condition_dim", "kl_weight", "noisy", "initial_stddev")
+        own = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **own}
 
 
@@ -144,13 +158,14 @@ def build_stage1_generator(config):
     noise = latents[:, config.latent_dim :]
     joint = layers.Concatenate()([_augment(config, codes, noise), latents[:, : config.latent_dim]])
     *inner, first = config.stage1_generator_filters
-    hidden = layers.Dense(16 * first, kernel_initializer=_initial())(joint)
+    hidden = layers.Dense(16 * first, kernel_initializer=_initial(config.initial_stddev))(joint)
     hidden = layers.Reshape((4, 4, first))(BatchNorm(**_NORM)(hidden))  # normalized per unit
-    hidden = _bottleneck(hidden, "relu")
+    hidden = _bottleneck(config, hidden) if config.bottlenecks else layers.ReLU()(hidden)
     for place, filters in enumerate(reversed(inner)):
-        hidden = _normed(layers.UpSampling2D()(hidden), filters, 3)
-        hidden = _bottleneck(hidden, "relu") if place == 0 else layers.ReLU()(hidden)
-    images = _conv(config.channels, 3)(layers.UpSampling2D()(hidden))
+        hidden = _normed(config, layers.UpSampling2D()(hidden), filters, 3)
+        deep = config.bottlenecks and place == 0
+        hidden = _bottleneck(config, hidden) if deep else layers.ReLU()(hidden)
+    images = _conv(config, config.channels, 3)(layers.UpSampling2D()(hidden))
     return keras.Model([latents, codes], layers.Activation("tanh")(images), name="stage1_generator")
 
 
@@ -171,18 +186,19 @@ def build_stage2_generator(config):
     codes = keras.Input((config.text_dim,), name="text")
     noise = keras.Input((config.condition_dim,), name="noise")
     first, *halving = config.stage2_encoder_filters
-    hidden = layers.ReLU()(_conv(first, 3)(small))
+    hidden = layers.ReLU()(_conv(config, first, 3)(small))
     for filters in halving:
-        hidden = layers.ReLU()(_normed(hidden, filters, 4, strides=2))
+        hidden = layers.ReLU()(_normed(config, hidden, filters, 4, strides=2))
     hidden = _beside(hidden, _augment(config, codes, noise))
-    hidden = layers.ReLU()(_normed(hidden, config.stage2_encoder_filters[-1], 3))
+    hidden = layers.ReLU()(_normed(config, hidden, config.stage2_encoder_filters[-1], 3))
     for _ in range(config.stage2_residual_blocks):
         filters = hidden.shape[-1]
-        change = _normed(layers.ReLU()(_normed(hidden, filters, 3)), filters, 3)
+        change = layers.ReLU()(_normed(config, hidden, filters, 3))
+        change = _normed(config, change, filters, 3)
         hidden = layers.ReLU()(layers.Add()([hidden, change]))
     for filters in reversed(config.stage2_generator_filters):
-        hidden = layers.ReLU()(_normed(layers.UpSampling2D()(hidden), filters, 3))
-    images = layers.Activation("tanh")(_conv(config.channels, 3)(hidden))
+        hidden = layers.ReLU()(_normed(config, layers.UpSampling2D()(hidden), filters, 3))
+    images = layers.Activation("tanh")(_conv(config, config.channels, 3)(hidden))
     return keras.Model([small, codes, noise], images, name="stage2_generator")
 
 
@@ -239,42 +255,50 @@ class StackGAN(training.AdversarialModel):
 _NORM = {"epsilon": 1e-5, "momentum": 0.9}
 
 
-def _initial():
-    return keras.initializers.TruncatedNormal(stddev=0.02)
+def _initial(stddev):
+    return keras.initializers.TruncatedNormal(stddev=stddev) if stddev else "glorot_uniform"
 
 
-def _conv(filters, kernel_size, strides=1):
+def _conv(config, filters, kernel_size, strides=1):
     return layers.Conv2D(
         filters,
         kernel_size,
         strides=strides,
         padding="same",
         use_bias=False,
-        kernel_initializer=_initial(),
+        kernel_initializer=_initial(config.initial_stddev),
     )
 
 
-def _normed(hidden, filters, kernel_size, strides=1):
-    return BatchNorm(**_NORM)(_conv(filters, kernel_size, strides)(hidden))
+def _normed(config, hidden, filters, kernel_size, strides=1):
+    return BatchNorm(**_NORM)(_conv(config, filters, kernel_size, strides)(hidden))
+
+
+def _judged(config, hidden, *conv):
+    """A convolution of a discriminator, normalized where the configuration says so."""
+    hidden = _conv(config, *conv)(hidden)
+    return BatchNorm(**_NORM)(hidden) if config.discriminator_norm else hidden
 
 
 def _leaky():
     return layers.LeakyReLU(negative_slope=0.2)
 
 
-def _bottleneck(hidden, activation):
+def _bottleneck(config, hidden, layer=_normed, rectifier=layers.ReLU):
     """hidden + (1×1 to a quarter of the maps, 3×3, 3×3 back), then the rectifier."""
-    rectifier = layers.ReLU if activation == "relu" else _leaky
     filters = hidden.shape[-1]
-    change = rectifier()(_normed(hidden, filters // 4, 1))
-    change = rectifier()(_normed(change, filters // 4, 3))
-    change = _normed(change, filters, 3)
-    return rectifier()(layers.Add()([hidden, change]))
+    change = rectifier()(layer(config, hidden, filters // 4, 1))
+    change = rectifier()(layer(config, change, filters // 4, 3))
+    return rectifier()(layers.Add()([hidden, layer(config, change, filters, 3)]))
 
 
 def _augment(config, codes, noise):
     layer = ConditioningAugmentation(
-        config.condition_dim, config.kl_weight, noisy=config.augmentation, name="augmentation"
+        config.condition_dim,
+        config.kl_weight,
+        noisy=config.augmentation,
+        initial_stddev=config.initial_stddev,
+        name="augmentation",
     )
     return layer([codes, noise])
 
@@ -295,27 +319,42 @@ def _discriminator(config, size, filters, name):
 
 
 def _build_features(config, size, filters):
-    """Images → maps (B, 4, 4, joint): what the discriminator knows before it reads."""
-    joint = config.stage1_discriminator_filters[-1]
+    """Images → maps (B, 4, 4, m): what a discriminator knows before it reads.
+
+    m is the number of Stage-I's last maps: 1×1 convolutions bring more of them down to it.
+    """
     plan = [(count, 4, 2) for count in filters]  # maps, kernel, stride
-    while plan[-1][0] > joint:
+    while plan[-1][0] > config.stage1_discriminator_filters[-1]:
         plan.append((plan[-1][0] // 2, 1, 1))
     images = keras.Input((size, size, config.channels), name="image")
-    hidden = _leaky()(_conv(*plan[0])(images))
-    for place, layer in enumerate(plan[1:], start=2):
-        hidden = _normed(hidden, *layer)
-        if place < len(plan):  # the last one's rectifier follows the bottleneck's sum
+    hidden = _leaky()(_conv(config, *plan[0])(images))
+    for place, conv in enumerate(plan[1:], start=2):
+        hidden = _judged(config, hidden, *conv)
+        if place < len(plan) or not config.bottlenecks:  # else it follows the bottleneck's sum
             hidden = _leaky()(hidden)
-    return keras.Model(images, _bottleneck(hidden, "leaky"), name="features")
+    if config.bottlenecks:
+        hidden = _bottleneck(config, hidden, _judged, _leaky)
+    return keras.Model(images, hidden, name="features")
 
 
 def _build_match(config, shape):
-    """[maps (B, 4, 4, joint), codes (B, text_dim)] → logits (B, 1)."""
+    """[maps (B, 4, 4, m), codes (B, text_dim)] → logits (B, 1).
+
+    By projection (Miyato and Koyama, ICLR 2018, 1802.05637) the logit is linear in the maps h,
+    l(h) + ⟨e(t), h⟩; by concatenation, as in the paper, a layer reads both.
+    """
     maps = keras.Input(shape, name="maps")
     codes = keras.Input((config.text_dim,), name="text")
-    told = _leaky()(
-        layers.Dense(config.discriminator_condition_dim, kernel_initializer=_initial())(codes)
-    )
-    hidden = _leaky()(_normed(_beside(maps, told), shape[-1], 1))
-    logits = layers.Conv2D(1, 4, use_bias=False, kernel_initializer=_initial())(hidden)
-    return keras.Model([maps, codes], layers.Flatten()(logits), name="match")
+    initial = _initial(config.initial_stddev)
+    if config.match == "projection":
+        flat = layers.Flatten()(maps)
+        direction = layers.Dense(flat.shape[-1], use_bias=False, kernel_initializer=initial)(codes)
+        match = layers.Dot(axes=-1)([direction, flat])
+        logits = layers.Add()([layers.Dense(1, kernel_initializer=initial)(flat), match])
+    else:
+        told = _leaky()(layers.Dense(config.match_dim, kernel_initializer=initial)(codes))
+        hidden = _leaky()(_judged(config, _beside(maps, told), shape[-1], 1))
+        logits = layers.Flatten()(
+            layers.Conv2D(1, shape[:2], use_bias=False, kernel_initializer=initial)(hidden)
+        )
+    return keras.Model([maps, codes], logits, name="match")
