@@ -226,6 +226,7 @@ class AdversarialModel(_Guarded):
         *,
         penalty=None,
         penalty_weight=10.0,
+        drift=0.0,
         d_steps=1,
         simultaneous=True,
         ema_decay=None,
@@ -235,11 +236,12 @@ class AdversarialModel(_Guarded):
 
         `loss` is a name for `losses.get` or an `AdversarialLoss`. `penalty`, times
         `penalty_weight`, is added to the discriminator's loss: "gradient_penalty", "r1", or
-        a function of (discriminator, real, fake, seed). With `d_steps` = n the discriminator
-        moves n times a step, each time on its own n-th part of the batch and on new fakes.
-        With `simultaneous` both players move from the same point, on one shared generator
-        pass; otherwise the discriminator moves first, and the generator answers it with new
-        fakes. `ema_decay` (say 0.999) keeps a moving average of the generator.
+        a function of (discriminator, real, fake, seed). So is `drift` times the mean square of
+        the real logits, which holds a Wasserstein critic near 0. With `d_steps` = n the
+        discriminator moves n times a step, each time on its own n-th part of the batch and on
+        new fakes. With `simultaneous` both players move from the same point, on one shared
+        generator pass; otherwise the discriminator moves first, and the generator answers it
+        with new fakes. `ema_decay` (say 0.999) keeps a moving average of the generator.
         `kwargs` go to Keras (`steps_per_execution`, `jit_compile`, …).
         """
         kwargs.setdefault("jit_compile", False)
@@ -254,6 +256,7 @@ class AdversarialModel(_Guarded):
         self.game = loss if isinstance(loss, losses.AdversarialLoss) else losses.get(loss)
         self.penalty = _PENALTIES.get(penalty, penalty)
         self.penalty_weight = penalty_weight
+        self.drift = drift
         self.d_steps = d_steps
         self.simultaneous = simultaneous
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
@@ -286,6 +289,8 @@ class AdversarialModel(_Guarded):
 
     def _discriminator_loss(self, real, fake, conditions, real_logits, fake_logits):
         loss = self.game.discriminator(real_logits, fake_logits)
+        if self.drift:
+            loss += self.drift * tf.reduce_mean(tf.square(real_logits))
         if self.penalty is not None:
             critic = lambda points: self._judge(points, conditions)[0]  # noqa: E731
             loss += self.penalty_weight * self.penalty(critic, real, fake, self.seed_generator)
