@@ -107,7 +107,7 @@ class EqualizedDense(_Equalized):
 
     def __init__(self, units, gain=_HE, equalized=True, **kwargs):
         super().__init__(units, gain, equalized, **kwargs)
-        self.units = units
+        self.units = units if isinstance(units, int) else tuple(units)  # JSON makes it a list
 
     def build(self, input_shape):
         self._add_weights((input_shape[-1], *self.shape), fan_in=input_shape[-1])
