@@ -186,6 +186,8 @@ class AdversarialModel(_Guarded):
     The discriminator sees the condition as its own second input, or names it: with a second
     output, class logits (B, classes), it is the AC-GAN's (Odena et al., arXiv 1610.09585),
     and both players also minimize that output's cross-entropy.
+
+    Losses that the generator's layers add (a regularizer, a KL) count among the generator's.
     """
 
     def __init__(self, generator, discriminator, *, seed=0, **kwargs):
@@ -226,6 +228,7 @@ class AdversarialModel(_Guarded):
         *,
         penalty=None,
         penalty_weight=10.0,
+        drift=0.0,
         d_steps=1,
         simultaneous=True,
         ema_decay=None,
@@ -235,11 +238,12 @@ class AdversarialModel(_Guarded):
 
         `loss` is a name for `losses.get` or an `AdversarialLoss`. `penalty`, times
         `penalty_weight`, is added to the discriminator's loss: "gradient_penalty", "r1", or
-        a function of (discriminator, real, fake, seed). With `d_steps` = n the discriminator
-        moves n times a step, each time on its own n-th part of the batch and on new fakes.
-        With `simultaneous` both players move from the same point, on one shared generator
-        pass; otherwise the discriminator moves first, and the generator answers it with new
-        fakes. `ema_decay` (say 0.999) keeps a moving average of the generator.
+        a function of (discriminator, real, fake, seed). So is `drift` times the mean square of
+        the real logits, which holds a Wasserstein critic near 0. With `d_steps` = n the
+        discriminator moves n times a step, each time on its own n-th part of the batch and on
+        new fakes. With `simultaneous` both players move from the same point, on one shared
+        generator pass; otherwise the discriminator moves first, and the generator answers it
+        with new fakes. `ema_decay` (say 0.999) keeps a moving average of the generator.
         `kwargs` go to Keras (`steps_per_execution`, `jit_compile`, …).
         """
         kwargs.setdefault("jit_compile", False)
@@ -254,6 +258,7 @@ class AdversarialModel(_Guarded):
         self.game = loss if isinstance(loss, losses.AdversarialLoss) else losses.get(loss)
         self.penalty = _PENALTIES.get(penalty, penalty)
         self.penalty_weight = penalty_weight
+        self.drift = drift
         self.d_steps = d_steps
         self.simultaneous = simultaneous
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
@@ -284,16 +289,25 @@ class AdversarialModel(_Guarded):
         )
         return logits, tf.reduce_mean(surprise)
 
-    def discriminator_loss(self, real, fake, conditions):
-        """Return (loss, real logits, fake logits, the fakes' auxiliary cross-entropy)."""
+    def judge_both(self, real, fake, conditions):
+        """Return the discriminator's (loss, real logits, fake logits, the fakes' cross-entropy).
+
+        The loss without drift and penalty; the cross-entropy is the auxiliary classifier's.
+        """
         real_logits, real_surprise = self._judge(real, conditions)
         fake_logits, fake_surprise = self._judge(fake, conditions)
         loss = self.game.discriminator(real_logits, fake_logits) + real_surprise + fake_surprise
+        return loss, real_logits, fake_logits, fake_surprise
+
+    def _discriminator_loss(self, real, fake, conditions):
+        loss, real_logits, fake_logits, surprise = self.judge_both(real, fake, conditions)
+        if self.drift:
+            loss += self.drift * tf.reduce_mean(tf.square(real_logits))
         if self.penalty is not None:
             critic = lambda points: self._judge(points, conditions)[0]  # noqa: E731
             points = real, tf.stop_gradient(fake)
             loss += self.penalty_weight * self.penalty(critic, *points, self.seed_generator)
-        return loss, real_logits, fake_logits, fake_surprise
+        return loss, real_logits, fake_logits, surprise
 
     def train_step(self, batch):
         self._start_step()
@@ -323,7 +337,7 @@ class AdversarialModel(_Guarded):
         d_variables = self.discriminator.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
             fake = self._generate(tf.shape(real)[0], conditions)
-            d_loss, real_logits, fake_logits, surprise = self.discriminator_loss(
+            d_loss, real_logits, fake_logits, surprise = self._discriminator_loss(
                 real, fake, conditions
             )
             g_loss = self.game.generator(fake_logits) + surprise + sum(self.generator.losses)
@@ -340,7 +354,7 @@ class AdversarialModel(_Guarded):
         fake = self._generate(tf.shape(real)[0], conditions)
         variables = self.discriminator.trainable_variables
         with tf.GradientTape() as tape:
-            loss, real_logits, fake_logits, _ = self.discriminator_loss(real, fake, conditions)
+            loss, real_logits, fake_logits, _ = self._discriminator_loss(real, fake, conditions)
         gradients = tape.gradient(loss, variables)
         self._update((self.d_optimizer, loss, gradients, variables))
         return {"d_loss": loss, "d_accuracy": _accuracy(real_logits, fake_logits)}

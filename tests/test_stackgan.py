@@ -196,7 +196,7 @@ def test_matching_aware_loss(match):
     model = compiled(stage1(match=match))
     pairs = drawn((5, 8, 8, 3)), drawn((5, 8, 8, 3), 1), drawn((5, 6), 2)
     real, fake, codes = (tf.constant(array) for array in pairs)
-    loss, right, generated, _ = model.discriminator_loss(real, fake, codes)
+    loss, right, generated, _ = model.judge_both(real, fake, codes)
     softplus = lambda a: np.logaddexp(0, np.asarray(a, "float64"))  # noqa: E731
     judge = lambda x, t: ops.convert_to_numpy(model.discriminator([x, t], training=True))  # noqa: E731
     wrong = judge(real, tf.roll(codes, 1, axis=0))
@@ -209,7 +209,7 @@ def test_matching_aware_loss(match):
     plain = compiled(stage1(match=match))
     plain.mismatched = False
     expected += (softplus(judge(fake, codes)).mean() - softplus(wrong).mean()) / 2
-    loss = plain.discriminator_loss(real, fake, codes)[0]
+    loss = plain.judge_both(real, fake, codes)[0]
     np.testing.assert_allclose(float(loss), expected, rtol=1e-5)
 
 

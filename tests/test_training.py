@@ -146,6 +146,19 @@ def test_penalty_is_weighted_and_sees_real_and_fake(simultaneous):
     np.testing.assert_allclose(seen_fake, made, atol=1e-6)
 
 
+@pytest.mark.parametrize("simultaneous", [True, False])
+def test_drift_is_the_mean_square_of_the_real_logits(simultaneous):
+    free, held = (
+        small_game(loss="wasserstein", simultaneous=simultaneous, drift=drift)
+        for drift in (0.0, 0.5)
+    )
+    real = tf.constant(POINTS[:8])
+    logits = ops.convert_to_numpy(free.discriminator(real))
+    added = float(held.train_step(real)["d_loss"] - free.train_step(real)["d_loss"])
+    assert added == pytest.approx(0.5 * np.mean(logits**2), rel=1e-3)
+    assert added > 1e-3
+
+
 def test_custom_game_is_taken_as_it_is():
     game = losses.AdversarialLoss("mine", lambda real, fake: 3.0 + 0 * ops.mean(fake), ops.mean)
     model = small_game(loss=game)
@@ -396,6 +409,7 @@ def test_show_samples_keeps_frames(capsys):
     [
         ({}, (1, 2)),  # one generator pass for both players; real and fake judged once
         ({"loss": "hinge"}, (1, 2)),
+        ({"loss": "wasserstein", "drift": 0.001}, (1, 2)),  # the logits that are there anyway
         ({"simultaneous": False}, (2, 3)),
         ({"simultaneous": False, "d_steps": 2}, (3, 5)),
     ],

@@ -6,7 +6,16 @@ and a `Model` where the standard training step will not do.
 
 import importlib
 
-__all__ = ["cgan", "classifier", "dcgan", "gan", "vae"]
+__all__ = [
+    "cgan",
+    "classifier",
+    "dcgan",
+    "gan",
+    "progressive",
+    "stackgan",
+    "text_encoder",
+    "vae",
+]
 
 
 def __getattr__(name):

@@ -237,9 +237,9 @@ class StackGAN(training.AdversarialModel):
         super().__init__(generator, discriminator, **kwargs)
         self.mismatched = mismatched
 
-    def discriminator_loss(self, real, fake, conditions):
+    def judge_both(self, real, fake, conditions):
         if not self.mismatched:
-            return super().discriminator_loss(real, fake, conditions)
+            return super().judge_both(real, fake, conditions)
         features = self.discriminator.get_layer("features")(real, training=True)
         match = self.discriminator.get_layer("match")
         right_logits = match([features, conditions], training=True)
