@@ -1,6 +1,7 @@
 """`models.progressive` and its layers: published counts, growth without a jump, the fade."""
 
 import dataclasses
+import gc
 import math
 
 import keras
@@ -487,6 +488,7 @@ def test_the_papers_networks_take_a_step_at_each_resolution():
     for resolution in (4, 8, 16, 32, 64, 128, 256):
         if resolution > 4:
             model = model.grow(fade_steps=2)
+            gc.collect()  # Keras models hold themselves; six of them would stay in memory
         model.compile()
         before = [weight.numpy().ravel()[:50] for weight in model.trainable_variables]
         losses = model.train_step(tf.constant(images_of(model.config, 2 if resolution < 64 else 1)))

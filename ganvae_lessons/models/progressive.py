@@ -48,8 +48,8 @@ class Config:
     resolution: int = 32  # 4, 8, 16, …
     channels: int = 1
     latent_dim: int = 64
-    fmap_base: int = 512
-    fmap_max: int = 64
+    fmap_base: int = 256
+    fmap_max: int = 16
     equalized: bool = True  # weights N(0, 1), scaled when they are used
     pixel_norm: bool = True  # in the generator, of the latents too
     stddev_group: int = 4  # images of a group; 0: no minibatch standard deviation
@@ -70,7 +70,7 @@ class Config:
         return cls(1024, 3, latent_dim=512, fmap_base=8192, fmap_max=512, stddev_group=16)
 
     def maps(self, resolution):
-        """Feature maps at that resolution: 64, 64, 64, 32 at 4, 8, 16, 32 by default."""
+        """Feature maps at that resolution: by default 16, as the paper has 512 up to 32×32."""
         return min(2 * self.fmap_base // resolution, self.fmap_max)
 
     def resolutions(self):
