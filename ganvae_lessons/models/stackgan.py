@@ -7,9 +7,11 @@ part of the latents, so that the same latents give the same picture; its tails a
 and each normalized layer of the discriminators has its rectifier, which one of theirs lacks.
 """
 
+import math
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from ganvae_lessons import losses, training
@@ -23,6 +25,7 @@ __all__ = [
     "build_stage1_generator",
     "build_stage2_discriminator",
     "build_stage2_generator",
+    "most_similar",
     "stack",
 ]
 
@@ -44,7 +47,6 @@ class Config:
     augmentation: bool = True
     kl_weight: float = 0.1 / 128  # of the KL summed over c
     bottlenecks: bool = False  # residual ones, at the smallest maps of Stage-I and of both D
-    discriminator_norm: bool = False  # batch normalization in both discriminators
     match: str = "projection"  # or "concatenation": how a discriminator compares text and maps
     match_dim: int = 128  # of the text that is concatenated
     initial_stddev: float | None = None  # of the kernels; None for Glorot's
@@ -93,7 +95,6 @@ class Config:
             latent_dim=100,
             kl_weight=2 / 128,  # the authors' 2.0 times the KL's mean over the 128 numbers
             bottlenecks=True,
-            discriminator_norm=True,
             match="concatenation",
             initial_stddev=0.02,
             stage1_size=64,
@@ -229,27 +230,42 @@ class StackGAN(training.AdversarialModel):
     """One stage at play, with the matching-aware discriminator: right picture, right caption?
 
     Three kinds of pairs: real pictures with their captions are right; real pictures with the
-    caption of another, and generated pictures, are wrong, each with half of the weight. Without
-    `mismatched` it is the plain conditional game.
+    caption of another, and generated pictures, are wrong, each with half of the weight. The
+    other's caption is that of a neighbor in the batch, as good as a "random" one, or the most
+    "similar" in the batch, which differs in the details. With `mismatched=None` it is the plain
+    conditional game.
     """
 
-    def __init__(self, generator, discriminator, *, mismatched=True, **kwargs):
+    def __init__(self, generator, discriminator, *, mismatched="random", **kwargs):
         super().__init__(generator, discriminator, **kwargs)
+        if mismatched not in (None, "random", "similar"):
+            raise ValueError(f"mismatched must be None, 'random' or 'similar', got {mismatched!r}")
         self.mismatched = mismatched
 
     def judge_both(self, real, fake, conditions):
-        if not self.mismatched:
+        if self.mismatched is None:
             return super().judge_both(real, fake, conditions)
         features = self.discriminator.get_layer("features")(real, training=True)
         match = self.discriminator.get_layer("match")
+        if self.mismatched == "similar":
+            others = most_similar(conditions)
+        else:
+            others = ops.roll(conditions, 1, axis=0)
         right_logits = match([features, conditions], training=True)
-        wrong_logits = match([features, ops.roll(conditions, 1, axis=0)], training=True)
+        wrong_logits = match([features, others], training=True)
         fake_logits = self.discriminator([fake, conditions], training=True)
         loss = (
             self.game.discriminator(right_logits, fake_logits)
             + self.game.discriminator(right_logits, wrong_logits)
         ) / 2
         return loss, right_logits, fake_logits, 0.0
+
+
+def most_similar(codes):
+    """For each of the codes (B, dims), the other one of the batch with the largest product."""
+    products = ops.matmul(codes, ops.transpose(codes))
+    products = ops.where(ops.eye(ops.shape(codes)[0], dtype="bool"), -np.inf, products)
+    return ops.take(codes, ops.argmax(products, axis=1), axis=0)
 
 
 _NORM = {"epsilon": 1e-5, "momentum": 0.9}
@@ -274,22 +290,16 @@ def _normed(config, hidden, filters, kernel_size, strides=1):
     return BatchNorm(**_NORM)(_conv(config, filters, kernel_size, strides)(hidden))
 
 
-def _judged(config, hidden, *conv):
-    """A convolution of a discriminator, normalized where the configuration says so."""
-    hidden = _conv(config, *conv)(hidden)
-    return BatchNorm(**_NORM)(hidden) if config.discriminator_norm else hidden
-
-
 def _leaky():
     return layers.LeakyReLU(negative_slope=0.2)
 
 
-def _bottleneck(config, hidden, layer=_normed, rectifier=layers.ReLU):
+def _bottleneck(config, hidden, rectifier=layers.ReLU):
     """hidden + (1×1 to a quarter of the maps, 3×3, 3×3 back), then the rectifier."""
     filters = hidden.shape[-1]
-    change = rectifier()(layer(config, hidden, filters // 4, 1))
-    change = rectifier()(layer(config, change, filters // 4, 3))
-    return rectifier()(layers.Add()([hidden, layer(config, change, filters, 3)]))
+    change = rectifier()(_normed(config, hidden, filters // 4, 1))
+    change = rectifier()(_normed(config, change, filters // 4, 3))
+    return rectifier()(layers.Add()([hidden, _normed(config, change, filters, 3)]))
 
 
 def _augment(config, codes, noise):
@@ -329,11 +339,11 @@ def _build_features(config, size, filters):
     images = keras.Input((size, size, config.channels), name="image")
     hidden = _leaky()(_conv(config, *plan[0])(images))
     for place, conv in enumerate(plan[1:], start=2):
-        hidden = _judged(config, hidden, *conv)
+        hidden = _normed(config, hidden, *conv)
         if place < len(plan) or not config.bottlenecks:  # else it follows the bottleneck's sum
             hidden = _leaky()(hidden)
     if config.bottlenecks:
-        hidden = _bottleneck(config, hidden, _judged, _leaky)
+        hidden = _bottleneck(config, hidden, _leaky)
     return keras.Model(images, hidden, name="features")
 
 
@@ -341,7 +351,7 @@ def _build_match(config, shape):
     """[maps (B, 4, 4, m), codes (B, text_dim)] → logits (B, 1).
 
     By projection (Miyato and Koyama, ICLR 2018, 1802.05637) the logit is linear in the maps h,
-    l(h) + ⟨e(t), h⟩; by concatenation, as in the paper, a layer reads both.
+    l(h) + ⟨e(t), h⟩/√dims; by concatenation, as in the paper, a layer reads both.
     """
     maps = keras.Input(shape, name="maps")
     codes = keras.Input((config.text_dim,), name="text")
@@ -349,11 +359,11 @@ def _build_match(config, shape):
     if config.match == "projection":
         flat = layers.Flatten()(maps)
         direction = layers.Dense(flat.shape[-1], use_bias=False, kernel_initializer=initial)(codes)
-        match = layers.Dot(axes=-1)([direction, flat])
+        match = layers.Dot(axes=-1)([direction, flat]) / math.sqrt(flat.shape[-1])
         logits = layers.Add()([layers.Dense(1, kernel_initializer=initial)(flat), match])
     else:
         told = _leaky()(layers.Dense(config.match_dim, kernel_initializer=initial)(codes))
-        hidden = _leaky()(_judged(config, _beside(maps, told), shape[-1], 1))
+        hidden = _leaky()(_normed(config, _beside(maps, told), shape[-1], 1))
         logits = layers.Flatten()(
             layers.Conv2D(1, shape[:2], use_bias=False, kernel_initializer=initial)(hidden)
         )
