@@ -23,6 +23,8 @@ SMALL = stackgan.Config(
     stage1_discriminator_filters=(8,),
     stage2_size=16,
     stage2_encoder_filters=(8, 8),
+    stage2_condition_maps=6,
+    stage2_joint_filters=8,
     stage2_residual_blocks=1,
     stage2_generator_filters=(4, 8),
     stage2_discriminator_filters=(8, 16),
@@ -142,16 +144,19 @@ def test_sizes_that_do_not_fit(change, message):
 @pytest.mark.verifies(
     "models.stackgan.ConditioningAugmentation", against="scipy.stats.norm, quadrature of its KL"
 )
-def test_augmentation_draws_a_normal_distribution():
-    layer = stackgan.ConditioningAugmentation(4, kl_weight=0.5)
+@pytest.mark.parametrize("rectified", [False, True])
+def test_augmentation_draws_a_normal_distribution(rectified):
+    layer = stackgan.ConditioningAugmentation(
+        4, kl_weight=0.5, rectified=rectified, initial_log_std=-0.3
+    )
     code = drawn((1, 6))
     codes = np.repeat(code, 20_000, axis=0)
     samples = ops.convert_to_numpy(layer([codes, drawn((20_000, 4))]))
     layer.dense.set_weights([drawn((6, 8), 1) / 3, drawn((8,), 2) / 3])
     samples = ops.convert_to_numpy(layer([codes, drawn((20_000, 4))]))
     raw = code @ layer.dense.kernel.numpy() + layer.dense.bias.numpy()
-    raw = np.where(raw > 0, raw, 0.2 * raw)[0]
-    mean, std = raw[:4], np.exp(raw[4:])
+    raw = np.where(raw > 0, raw, (0.2 if rectified else 1.0) * raw)[0]
+    mean, std = raw[:4], np.exp(raw[4:] - 0.3)
     for place in range(4):
         expected = scipy.stats.norm(mean[place], std[place])
         assert scipy.stats.kstest(samples[:, place], expected.cdf).pvalue > 1e-3

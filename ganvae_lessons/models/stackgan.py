@@ -46,6 +46,9 @@ class Config:
     latent_dim: int = 32  # N_z
     augmentation: bool = True
     kl_weight: float = 0.1 / 128  # of the KL summed over c
+    initial_log_std: float = -2.0  # of c: little noise to begin with
+    rectified_moments: bool = False  # μ and log σ come out of a leaky rectifier, as the authors'
+    transposed: bool = True  # 4×4 convolutions enlarge; else repeated pixels and a 3×3 one
     bottlenecks: bool = False  # residual ones, at the smallest maps of Stage-I and of both D
     match: str = "projection"  # or "concatenation": how a discriminator compares text and maps
     match_dim: int = 128  # of the text that is concatenated
@@ -54,9 +57,11 @@ class Config:
     stage1_generator_filters: tuple = (128, 256)
     stage1_discriminator_filters: tuple = (64, 128)
     stage2_size: int = 32
-    stage2_encoder_filters: tuple = (64, 128)  # of the small picture; each but the first halves
-    stage2_residual_blocks: int = 1
-    stage2_generator_filters: tuple = (32, 64)
+    stage2_encoder_filters: tuple = (48,)  # of the small picture; each but the first halves
+    stage2_condition_maps: int = 48  # that c is laid out in, 4×4; 0 to repeat c at every place
+    stage2_joint_filters: int = 96
+    stage2_residual_blocks: int = 0
+    stage2_generator_filters: tuple = (48,)
     stage2_discriminator_filters: tuple = (32, 64, 128)
 
     def __post_init__(self):
@@ -94,6 +99,9 @@ class Config:
             condition_dim=128,
             latent_dim=100,
             kl_weight=2 / 128,  # the authors' 2.0 times the KL's mean over the 128 numbers
+            initial_log_std=0.0,
+            rectified_moments=True,
+            transposed=False,
             bottlenecks=True,
             match="concatenation",
             initial_stddev=0.02,
@@ -102,6 +110,8 @@ class Config:
             stage1_discriminator_filters=(64, 128, 256, 512),
             stage2_size=256,
             stage2_encoder_filters=(128, 256, 512),
+            stage2_condition_maps=0,
+            stage2_joint_filters=512,
             stage2_residual_blocks=4,
             stage2_generator_filters=(32, 64, 128, 256),
             stage2_discriminator_filters=(64, 128, 256, 512, 1024, 2048),
@@ -112,13 +122,26 @@ class Config:
 class ConditioningAugmentation(layers.Layer):
     """c = μ(t) + σ(t)·ε for a text code t and noise ε: [(B, text), (B, c)] → (B, c).
 
-    One dense layer gives μ and log σ. It adds `kl_weight` times KL(N(μ, σ²) ‖ N(0, I)), summed
-    over c and averaged over the batch, to its model's losses. Without noise c = μ, and no KL.
+    One dense layer gives μ and log σ − `initial_log_std`. It adds `kl_weight` times
+    KL(N(μ, σ²) ‖ N(0, I)), summed over c and averaged over the batch, to its model's losses.
+    Without noise c = μ, and no KL. The authors put a leaky rectifier behind the dense layer
+    (`rectified`), which makes it five times as hard to bring σ below its beginning.
     """
 
-    def __init__(self, condition_dim, kl_weight, noisy=True, initial_stddev=None, **kwargs):
+    def __init__(
+        self,
+        condition_dim,
+        kl_weight,
+        *,
+        noisy=True,
+        initial_log_std=0.0,
+        rectified=False,
+        initial_stddev=None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.condition_dim, self.kl_weight, self.noisy = condition_dim, kl_weight, noisy
+        self.initial_log_std, self.rectified = initial_log_std, rectified
         self.initial_stddev = initial_stddev
         self.dense = layers.Dense(2 * condition_dim, kernel_initializer=_initial(initial_stddev))
 
@@ -127,8 +150,11 @@ class ConditioningAugmentation(layers.Layer):
 
     def moments(self, codes):
         """Return (μ, log σ), each (B, c)."""
-        hidden = ops.leaky_relu(self.dense(codes), negative_slope=0.2)
-        return ops.split(hidden, 2, axis=-1)
+        hidden = self.dense(codes)
+        if self.rectified:
+            hidden = ops.leaky_relu(hidden, negative_slope=0.2)
+        mean, log_std = ops.split(hidden, 2, axis=-1)
+        return mean, log_std + self.initial_log_std
 
     def call(self, inputs):
         codes, noise = inputs
@@ -143,8 +169,8 @@ class ConditioningAugmentation(layers.Layer):
         return (input_shape[0][0], self.condition_dim)
 
     def get_config(self):
-        names = ("condition_dim", "kl_weight", "noisy", "initial_stddev")
-        own = {name: getattr(self, name) for name in names}
+        names = ("condition_dim", "kl_weight", "noisy", "initial_log_std", "rectified")
+        own = {name: getattr(self, name) for name in (*names, "initial_stddev")}
         return {**super().get_config(), **own}
 
 
@@ -163,10 +189,10 @@ def build_stage1_generator(config):
     hidden = layers.Reshape((4, 4, first))(BatchNorm(**_NORM)(hidden))  # normalized per unit
     hidden = _bottleneck(config, hidden) if config.bottlenecks else layers.ReLU()(hidden)
     for place, filters in enumerate(reversed(inner)):
-        hidden = _normed(config, layers.UpSampling2D()(hidden), filters, 3)
+        hidden = BatchNorm(**_NORM)(_enlarged(config, hidden, filters))
         deep = config.bottlenecks and place == 0
         hidden = _bottleneck(config, hidden) if deep else layers.ReLU()(hidden)
-    images = _conv(config, config.channels, 3)(layers.UpSampling2D()(hidden))
+    images = _enlarged(config, hidden, config.channels)
     return keras.Model([latents, codes], layers.Activation("tanh")(images), name="stage1_generator")
 
 
@@ -190,15 +216,19 @@ def build_stage2_generator(config):
     hidden = layers.ReLU()(_conv(config, first, 3)(small))
     for filters in halving:
         hidden = layers.ReLU()(_normed(config, hidden, filters, 4, strides=2))
-    hidden = _beside(hidden, _augment(config, codes, noise))
-    hidden = layers.ReLU()(_normed(config, hidden, config.stage2_encoder_filters[-1], 3))
+    condition = _augment(config, codes, noise)
+    if config.stage2_condition_maps:
+        condition = layers.Dense(16 * config.stage2_condition_maps)(condition)
+        condition = layers.Reshape((4, 4, config.stage2_condition_maps))(condition)
+    hidden = _beside(hidden, condition)
+    hidden = layers.ReLU()(_normed(config, hidden, config.stage2_joint_filters, 3))
     for _ in range(config.stage2_residual_blocks):
         filters = hidden.shape[-1]
         change = layers.ReLU()(_normed(config, hidden, filters, 3))
         change = _normed(config, change, filters, 3)
         hidden = layers.ReLU()(layers.Add()([hidden, change]))
     for filters in reversed(config.stage2_generator_filters):
-        hidden = layers.ReLU()(_normed(config, layers.UpSampling2D()(hidden), filters, 3))
+        hidden = layers.ReLU()(BatchNorm(**_NORM)(_enlarged(config, hidden, filters)))
     images = layers.Activation("tanh")(_conv(config, config.channels, 3)(hidden))
     return keras.Model([small, codes, noise], images, name="stage2_generator")
 
@@ -290,6 +320,20 @@ def _normed(config, hidden, filters, kernel_size, strides=1):
     return BatchNorm(**_NORM)(_conv(config, filters, kernel_size, strides)(hidden))
 
 
+def _enlarged(config, hidden, filters):
+    """(B, h, w, m) → (B, 2h, 2w, filters)."""
+    if not config.transposed:
+        return _conv(config, filters, 3)(layers.UpSampling2D()(hidden))
+    return layers.Conv2DTranspose(
+        filters,
+        4,
+        strides=2,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=_initial(config.initial_stddev),
+    )(hidden)
+
+
 def _leaky():
     return layers.LeakyReLU(negative_slope=0.2)
 
@@ -307,6 +351,8 @@ def _augment(config, codes, noise):
         config.condition_dim,
         config.kl_weight,
         noisy=config.augmentation,
+        initial_log_std=config.initial_log_std,
+        rectified=config.rectified_moments,
         initial_stddev=config.initial_stddev,
         name="augmentation",
     )
@@ -314,10 +360,11 @@ def _augment(config, codes, noise):
 
 
 def _beside(maps, code):
-    """The maps (B, h, w, m) with the code (B, c) at every place: (B, h, w, m + c)."""
-    _, height, width, _ = maps.shape
-    tiled = layers.UpSampling2D((height, width))(layers.Reshape((1, 1, code.shape[-1]))(code))
-    return layers.Concatenate()([maps, tiled])
+    """The maps (B, h, w, m) with a code at every place: (B, c), or (B, 4, 4, c) repeated."""
+    if len(code.shape) == 2:
+        code = layers.Reshape((1, 1, code.shape[-1]))(code)
+    times = maps.shape[1] // code.shape[1], maps.shape[2] // code.shape[2]
+    return layers.Concatenate()([maps, layers.UpSampling2D(times)(code)])
 
 
 def _discriminator(config, size, filters, name):
