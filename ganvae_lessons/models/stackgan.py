@@ -2,7 +2,8 @@
 
 Zhang, Xu, Li, Zhang, Wang, Huang and Metaxas, ICCV 2017 (arXiv 1612.03242). `Config.paper()` is
 the network of the authors' code, 64×64 and then 256×256; the defaults are 16×16 and 32×32 with
-far fewer maps. Three things differ: the noise of the conditioning augmentation is an input, a
+far fewer maps, a projection discriminator, and a second stage that stays at the small picture's
+size. In both, three things differ: the noise of the conditioning augmentation is an input, a
 part of the latents, so that the same latents give the same picture; its tails are not cut off;
 and each normalized layer of the discriminators has its rectifier, which one of theirs lacks.
 """
@@ -28,7 +29,6 @@ __all__ = [
     "most_similar",
     "stack",
 ]
-
 
 MATCHES = ("projection", "concatenation")
 
