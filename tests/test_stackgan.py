@@ -295,8 +295,8 @@ def test_stage_2_trains_on_a_frozen_stage_1():
     assert np.abs(samples).max() <= 1
 
 
-def test_one_step_of_the_papers_stages():
-    """At two pictures; a bare forward and backward pass of 64² and 256² would take a minute."""
+def test_one_step_of_the_papers_stage_1():
+    """At two pictures. Stage-II at 256² is only built and counted, above: a step takes too long."""
     paper = stackgan.Config.paper()
     model = compiled(
         stackgan.StackGAN(
