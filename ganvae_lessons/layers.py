@@ -3,7 +3,8 @@
 Maxout: Goodfellow et al., ICML 2013 (arXiv 1302.4389), which the first GAN's
 discriminator is made of. Batch normalization: Ioffe and Szegedy, ICML 2015 (1502.03167);
 Keras has it, but on two cores a third of a DCGAN's step went into its separate sums.
-The others are the progressive GAN's: Karras et al., ICLR 2018 (1710.10196), sections 2 to 4.
+Conditioning augmentation is StackGAN's: Zhang et al., ICCV 2017 (1612.03242). The others
+are the progressive GAN's: Karras et al., ICLR 2018 (1710.10196), sections 2 to 4.
 """
 
 import math
@@ -11,8 +12,11 @@ import math
 import keras
 from keras import ops
 
+from ganvae_lessons import losses
+
 __all__ = [
     "BatchNorm",
+    "ConditioningAugmentation",
     "EqualizedConv2D",
     "EqualizedDense",
     "FadeIn",
@@ -45,6 +49,64 @@ class BatchNorm(keras.layers.BatchNormalization):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(self.momentum * moving + (1 - self.momentum) * batch)
         return outputs
+
+
+@keras.saving.register_keras_serializable("ganvae_lessons")
+class ConditioningAugmentation(keras.layers.Layer):
+    """c = μ(t) + σ(t)·ε for a text code t and noise ε: [(B, text), (B, c)] → (B, c).
+
+    One dense layer gives μ and log σ − `initial_log_std`. It adds `kl_weight` times
+    KL(N(μ, σ²) ‖ N(0, I)), summed over c and averaged over the batch, to its model's losses.
+    Without noise c = μ, and no KL. The authors put a leaky rectifier behind the dense layer
+    (`rectified`), which makes it five times as hard to bring σ below its beginning.
+    """
+
+    def __init__(
+        self,
+        condition_dim,
+        kl_weight,
+        *,
+        noisy=True,
+        initial_log_std=0.0,
+        rectified=False,
+        initial_stddev=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.condition_dim, self.kl_weight, self.noisy = condition_dim, kl_weight, noisy
+        self.initial_log_std, self.rectified = initial_log_std, rectified
+        self.initial_stddev = initial_stddev
+        stddev = initial_stddev
+        initial = keras.initializers.TruncatedNormal(stddev=stddev) if stddev else "glorot_uniform"
+        self.dense = keras.layers.Dense(2 * condition_dim, kernel_initializer=initial)
+
+    def build(self, input_shape):
+        self.dense.build(input_shape[0])
+
+    def moments(self, codes):
+        """Return (μ, log σ), each (B, c)."""
+        hidden = self.dense(codes)
+        if self.rectified:
+            hidden = ops.leaky_relu(hidden, negative_slope=0.2)
+        mean, log_std = ops.split(hidden, 2, axis=-1)
+        return mean, log_std + self.initial_log_std
+
+    def call(self, inputs):
+        codes, noise = inputs
+        mean, log_std = self.moments(codes)
+        if not self.noisy:
+            return mean
+        if self.trainable:  # the frozen stage's is a constant
+            self.add_loss(self.kl_weight * ops.mean(losses.gaussian_kl(mean, 2 * log_std)))
+        return mean + ops.exp(log_std) * noise
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0][0], self.condition_dim)
+
+    def get_config(self):
+        names = ("condition_dim", "kl_weight", "noisy", "initial_log_std", "rectified")
+        own = {name: getattr(self, name) for name in (*names, "initial_stddev")}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("ganvae_lessons")

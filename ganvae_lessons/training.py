@@ -299,6 +299,10 @@ class AdversarialModel(_Guarded):
         loss = self.game.discriminator(real_logits, fake_logits) + real_surprise + fake_surprise
         return loss, real_logits, fake_logits, fake_surprise
 
+    def charge(self, real, fake, conditions):
+        """Return what the generator pays outside the game, for these samples: nothing here."""
+        return 0.0
+
     def _discriminator_loss(self, real, fake, conditions):
         loss, real_logits, fake_logits, surprise = self.judge_both(real, fake, conditions)
         if self.drift:
@@ -325,7 +329,7 @@ class AdversarialModel(_Guarded):
             told = parts(conditions) if self.conditional else [None] * self.d_steps
             for part, condition in zip(parts(real), told, strict=True):
                 values = self._discriminator_step(part, condition)
-            values["g_loss"] = self._generator_step(tf.shape(part)[0], condition)
+            values["g_loss"] = self._generator_step(part, condition)
         self._average_generator()
         for name, tracker in self._trackers.items():
             tracker.update_state(values[name])
@@ -340,7 +344,8 @@ class AdversarialModel(_Guarded):
             d_loss, real_logits, fake_logits, surprise = self._discriminator_loss(
                 real, fake, conditions
             )
-            g_loss = self.game.generator(fake_logits) + surprise + sum(self.generator.losses)
+            g_loss = self.game.generator(fake_logits) + surprise
+            g_loss += self.charge(real, fake, conditions) + sum(self.generator.losses)
         d_gradients = tape.gradient(d_loss, d_variables)
         g_gradients = tape.gradient(g_loss, g_variables)
         self._update(
@@ -359,11 +364,13 @@ class AdversarialModel(_Guarded):
         self._update((self.d_optimizer, loss, gradients, variables))
         return {"d_loss": loss, "d_accuracy": _accuracy(real_logits, fake_logits)}
 
-    def _generator_step(self, count, conditions):
+    def _generator_step(self, real, conditions):
         variables = self.generator.trainable_variables
         with tf.GradientTape() as tape:
-            logits, surprise = self._judge(self._generate(count, conditions), conditions)
-            loss = self.game.generator(logits) + surprise + sum(self.generator.losses)
+            fake = self._generate(tf.shape(real)[0], conditions)
+            logits, surprise = self._judge(fake, conditions)
+            loss = self.game.generator(logits) + surprise
+            loss += self.charge(real, fake, conditions) + sum(self.generator.losses)
         self._update((self.g_optimizer, loss, tape.gradient(loss, variables), variables))
         return loss
 

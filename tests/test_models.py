@@ -15,7 +15,7 @@ from conftest import trainable
 from keras import ops
 
 from ganvae_lessons import data, layers, losses, theory, training
-from ganvae_lessons.models import cgan, dcgan, gan, vae
+from ganvae_lessons.models import cgan, dcgan, gan, progressive, stackgan, vae
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -172,7 +172,8 @@ def gpu_configs():
             for node in ast.walk(ast.parse("".join(cell["source"]))):
                 is_gpu = isinstance(node, ast.keyword) and node.arg == "gpu"
                 if is_gpu and "Config" in ast.unparse(node.value):
-                    known = {"cgan": cgan, "dcgan": dcgan, "gan": gan, "vae": vae, "LATENTS": 20}
+                    known = {"cgan": cgan, "dcgan": dcgan, "gan": gan, "progressive": progressive}
+                    known |= {"stackgan": stackgan, "vae": vae, "LATENTS": 20}
                     yield path.stem, eval(ast.unparse(node.value), known)
 
 
@@ -191,8 +192,21 @@ def test_one_step_at_full_size(lesson, config, images):
     if isinstance(config, vae.Config):
         model = vae.build_vae(config)
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    elif isinstance(config, stackgan.Config):
+        first = stackgan.build_stage1_generator(config)
+        model = stackgan.StackGAN(
+            stackgan.stack(first, stackgan.build_stage2_generator(config)),
+            stackgan.build_stage2_discriminator(config),
+        )
+        model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+        generator = np.random.default_rng(0)
+        some = generator.uniform(-1, 1, (4, *model.generator.output_shape[1:])).astype("float32")
+        codes = generator.normal(size=(4, config.text_dim)).astype("float32")
+        batch = training.batches(some, 4, conditions=codes)
+        asked = {"conditions": codes[:2]}
     else:
-        module = {gan.Config: gan, dcgan.Config: dcgan, cgan.Config: cgan}[type(config)]
+        modules = (gan, dcgan, cgan, progressive)
+        module = {each.Config: each for each in modules}[type(config)]
         model = training.AdversarialModel(
             module.build_generator(config), module.build_discriminator(config)
         )
@@ -210,7 +224,8 @@ def test_one_step_at_full_size(lesson, config, images):
 
 
 def test_the_lessons_have_gpu_configurations():
-    lessons = {"04_first_gan", "05_dcgan", "07_evaluation", "08_cgan", "11_vae"}
+    lessons = {"04_first_gan", "05_dcgan", "07_evaluation", "08_cgan", "09_stackgan"}
+    lessons |= {"10_progressive", "11_vae"}
     assert {lesson for lesson, _ in gpu_configs()} == lessons
 
 

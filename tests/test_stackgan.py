@@ -10,7 +10,7 @@ import tensorflow as tf
 from conftest import trainable
 from keras import ops
 
-from ganvae_lessons import losses, training
+from ganvae_lessons import layers, losses, training
 from ganvae_lessons.models import stackgan
 
 SMALL = stackgan.Config(
@@ -23,7 +23,7 @@ SMALL = stackgan.Config(
     stage1_discriminator_filters=(8,),
     stage2_size=16,
     stage2_encoder_filters=(8, 8),
-    stage2_condition_maps=6,
+    stage2_condition_filters=(6,),
     stage2_joint_filters=8,
     stage2_residual_blocks=1,
     stage2_generator_filters=(4, 8),
@@ -134,6 +134,7 @@ def compiled(model, rate=1e-3, **rules):
         ({"stage1_size": 32}, r"each halving from 32 to 4, got \(8,\)"),
         ({"stage2_discriminator_filters": (8,)}, "each halving from 16 to 4"),
         ({"stage2_generator_filters": (8,)}, "encoder's 4 to stage2_size=16"),
+        ({"stage2_condition_filters": (8, 8)}, r"encoder's 4, or none, got \(8, 8\)"),
     ],
 )
 def test_sizes_that_do_not_fit(change, message):
@@ -142,11 +143,11 @@ def test_sizes_that_do_not_fit(change, message):
 
 
 @pytest.mark.verifies(
-    "models.stackgan.ConditioningAugmentation", against="scipy.stats.norm, quadrature of its KL"
+    "layers.ConditioningAugmentation", against="scipy.stats.norm, quadrature of its KL"
 )
 @pytest.mark.parametrize("rectified", [False, True])
 def test_augmentation_draws_a_normal_distribution(rectified):
-    layer = stackgan.ConditioningAugmentation(
+    layer = layers.ConditioningAugmentation(
         4, kl_weight=0.5, rectified=rectified, initial_log_std=-0.3
     )
     code = drawn((1, 6))
@@ -242,6 +243,54 @@ def test_the_most_similar_caption_is_another():
         stackgan.StackGAN(model.generator, model.discriminator, mismatched="hard")
 
 
+def captioner(size=8, code_dim=6):
+    images = keras.Input((size, size, 3))
+    codes = keras.layers.Dense(code_dim)(keras.layers.Flatten()(images))
+    return keras.Model(images, codes)
+
+
+@pytest.mark.parametrize("simultaneous", [True, False])
+def test_captioner_and_content_charge_the_generator_alone(simultaneous):
+    networks = stage1().generator, stage1().discriminator
+    reader = captioner()
+    images, codes = np.tanh(drawn((16, 8, 8, 3))), drawn((16, 6), 1)
+    fake = tf.constant(np.tanh(drawn((16, 8, 8, 3), 2)))
+    model = stackgan.StackGAN(*networks, captioner=reader, captioner_weight=0.5, content_weight=3.0)
+    kernel, bias = (ops.convert_to_numpy(weight) for weight in reader.weights)
+    misread = ops.convert_to_numpy(fake).reshape(16, -1) @ kernel + bias - codes
+    expected = 0.5 * (misread.astype("float64") ** 2).mean()
+    expected += 3.0 * np.abs(images.astype("float64") - ops.convert_to_numpy(fake)).mean()
+    charge = model.charge(tf.constant(images), fake, tf.constant(codes))
+    np.testing.assert_allclose(float(charge), expected, rtol=1e-5)
+    assert model.trainable_variables == stackgan.StackGAN(*networks).trainable_variables
+
+    # both players see the same; only the generator's loss and gradient differ by the charge
+    moved = {}
+    for weights in ((0.0, 0.0), (1000.0, 0.0), (0.0, 1000.0)):
+        start = stage1()
+        rules = dict(zip(("captioner_weight", "content_weight"), weights, strict=True))
+        model = stackgan.StackGAN(start.generator, start.discriminator, captioner=reader, **rules)
+        sgd = [keras.optimizers.SGD(1e-4) for _ in range(2)]
+        model.compile(*sgd, simultaneous=simultaneous)
+        batches = training.batches(images, 16, conditions=codes)
+        history = model.fit(batches, steps_per_epoch=1, epochs=1, verbose=0).history
+        players = model.generator, model.discriminator
+        after = [[ops.convert_to_numpy(w) for w in each.trainable_weights] for each in players]
+        moved[weights] = (*after, history["g_loss"][0], history["d_loss"][0])
+    (plain_g, plain_d, plain_loss, d_loss), *charged = moved.values()
+    for g, d, loss, same_loss in charged:
+        assert loss > plain_loss + 100
+        assert d_loss == same_loss
+        for old, new in zip(plain_d, d, strict=True):
+            np.testing.assert_array_equal(old, new)
+        assert not any(np.array_equal(old, new) for old, new in zip(plain_g, g, strict=True))
+    np.testing.assert_array_equal(kernel, ops.convert_to_numpy(reader.weights[0]))
+
+    message = r"images \(8, 8, 3\) to codes \(6,\).*got \(8, 8, 3\) to \(5,\)"
+    with pytest.raises(ValueError, match=message):
+        stackgan.StackGAN(*networks, captioner=captioner(code_dim=5))
+
+
 def test_a_step_moves_both_players_and_counts_the_kl():
     model = compiled(stage1(bottlenecks=True), ema_decay=0.9)
     before = [ops.convert_to_numpy(weight) for weight in model.trainable_variables]
@@ -262,6 +311,32 @@ def test_a_step_moves_both_players_and_counts_the_kl():
     mean, log_std = (ops.convert_to_numpy(part) for part in augmentation.moments(codes))
     assert np.abs(mean).mean() < 0.2
     assert np.abs(log_std).mean() < 0.2
+
+
+def test_the_constant_start_is_one_picture():
+    """Whatever the caption and the noise, in training too: pictures vary by place, not by order."""
+    latents, codes = drawn((16, SMALL.noise_dim)), drawn((16, 6), 1)
+    differ = {}
+    for constant in (True, False):
+        keras.utils.set_random_seed(0)
+        config = dataclasses.replace(SMALL, constant_start=constant)
+        images = stackgan.build_stage1_generator(config)([latents, codes], training=True)
+        images = ops.convert_to_numpy(images)
+        differ[constant] = images.std(axis=0).mean() / images.std()
+    assert 0.05 < differ[True] < 0.3 < 0.6 < differ[False]
+
+
+def test_stage_2_corrects_the_small_picture():
+    keras.utils.set_random_seed(0)
+    second = stackgan.build_stage2_generator(SMALL)
+    small = np.tanh(drawn((3, 8, 8, 3)))
+    inputs = [small, drawn((3, 6), 1), drawn((3, 4), 2)]
+    drawn_first = ops.convert_to_numpy(second(inputs))
+    enlarged = small.repeat(2, axis=1).repeat(2, axis=2)
+    assert np.abs(drawn_first - 0.98 * enlarged).max() > 0.02
+    *_, last = [each for each in second.layers if isinstance(each, keras.layers.Conv2D)]
+    last.set_weights([np.zeros_like(weight) for weight in last.get_weights()])
+    np.testing.assert_allclose(second(inputs), 0.98 * enlarged, atol=1e-5)
 
 
 @pytest.mark.verifies("models.stackgan.stack", against="both stages, one after the other")

@@ -3,9 +3,10 @@
 Zhang, Xu, Li, Zhang, Wang, Huang and Metaxas, ICCV 2017 (arXiv 1612.03242). `Config.paper()` is
 the network of the authors' code, 64×64 and then 256×256; the defaults are 16×16 and 32×32 with
 far fewer maps, a projection discriminator, and a second stage that stays at the small picture's
-size. In both, three things differ: the noise of the conditioning augmentation is an input, a
-part of the latents, so that the same latents give the same picture; its tails are not cut off;
-and each normalized layer of the discriminators has its rectifier, which one of theirs lacks.
+size and corrects it. In both, three things differ: the noise of the conditioning augmentation is
+an input, a part of the latents, so that the same latents give the same picture; its tails are not
+cut off; and each normalized layer of the discriminators has its rectifier, which one of theirs
+lacks.
 """
 
 import math
@@ -15,11 +16,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from ganvae_lessons import losses, training
-from ganvae_lessons.layers import BatchNorm
+from ganvae_lessons import training
+from ganvae_lessons.layers import BatchNorm, ConditioningAugmentation
 
 __all__ = [
-    "ConditioningAugmentation",
     "Config",
     "StackGAN",
     "build_stage1_discriminator",
@@ -48,6 +48,7 @@ class Config:
     kl_weight: float = 0.1 / 128  # of the KL summed over c
     initial_log_std: float = -2.0  # of c: little noise to begin with
     rectified_moments: bool = False  # μ and log σ come out of a leaky rectifier, as the authors'
+    constant_start: bool = True  # a generator begins with one picture, whatever it is told
     transposed: bool = True  # 4×4 convolutions enlarge; else repeated pixels and a 3×3 one
     bottlenecks: bool = False  # residual ones, at the smallest maps of Stage-I and of both D
     match: str = "projection"  # or "concatenation": how a discriminator compares text and maps
@@ -58,10 +59,11 @@ class Config:
     stage1_discriminator_filters: tuple = (64, 128)
     stage2_size: int = 32
     stage2_encoder_filters: tuple = (48,)  # of the small picture; each but the first halves
-    stage2_condition_maps: int = 48  # that c is laid out in, 4×4; 0 to repeat c at every place
-    stage2_joint_filters: int = 96
+    stage2_condition_filters: tuple = (48, 64, 128)  # of c's own maps; () repeats c at every place
+    stage2_joint_filters: int = 64
     stage2_residual_blocks: int = 0
-    stage2_generator_filters: tuple = (48,)
+    stage2_generator_filters: tuple = (32,)
+    stage2_correction: bool = True  # Stage-II draws what is to be added to the small picture
     stage2_discriminator_filters: tuple = (32, 64, 128)
 
     def __post_init__(self):
@@ -85,6 +87,12 @@ class Config:
                 "stage2_generator_filters must hold a number for each doubling from the encoder's "
                 f"{smallest} to stage2_size={self.stage2_size}, got {self.stage2_generator_filters}"
             )
+        condition = self.stage2_condition_filters
+        if condition and 2 * 2 ** len(condition) != smallest:
+            raise ValueError(
+                "stage2_condition_filters must hold a number for 4 and for each doubling from "
+                f"there to the encoder's {smallest}, or none, got {condition}"
+            )
 
     @property
     def noise_dim(self):
@@ -101,6 +109,7 @@ class Config:
             kl_weight=2 / 128,  # the authors' 2.0 times the KL's mean over the 128 numbers
             initial_log_std=0.0,
             rectified_moments=True,
+            constant_start=False,
             transposed=False,
             bottlenecks=True,
             match="concatenation",
@@ -110,68 +119,13 @@ class Config:
             stage1_discriminator_filters=(64, 128, 256, 512),
             stage2_size=256,
             stage2_encoder_filters=(128, 256, 512),
-            stage2_condition_maps=0,
+            stage2_condition_filters=(),
             stage2_joint_filters=512,
             stage2_residual_blocks=4,
             stage2_generator_filters=(32, 64, 128, 256),
+            stage2_correction=False,
             stage2_discriminator_filters=(64, 128, 256, 512, 1024, 2048),
         )
-
-
-@keras.saving.register_keras_serializable("ganvae_lessons")
-class ConditioningAugmentation(layers.Layer):
-    """c = μ(t) + σ(t)·ε for a text code t and noise ε: [(B, text), (B, c)] → (B, c).
-
-    One dense layer gives μ and log σ − `initial_log_std`. It adds `kl_weight` times
-    KL(N(μ, σ²) ‖ N(0, I)), summed over c and averaged over the batch, to its model's losses.
-    Without noise c = μ, and no KL. The authors put a leaky rectifier behind the dense layer
-    (`rectified`), which makes it five times as hard to bring σ below its beginning.
-    """
-
-    def __init__(
-        self,
-        condition_dim,
-        kl_weight,
-        *,
-        noisy=True,
-        initial_log_std=0.0,
-        rectified=False,
-        initial_stddev=None,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.condition_dim, self.kl_weight, self.noisy = condition_dim, kl_weight, noisy
-        self.initial_log_std, self.rectified = initial_log_std, rectified
-        self.initial_stddev = initial_stddev
-        self.dense = layers.Dense(2 * condition_dim, kernel_initializer=_initial(initial_stddev))
-
-    def build(self, input_shape):
-        self.dense.build(input_shape[0])
-
-    def moments(self, codes):
-        """Return (μ, log σ), each (B, c)."""
-        hidden = self.dense(codes)
-        if self.rectified:
-            hidden = ops.leaky_relu(hidden, negative_slope=0.2)
-        mean, log_std = ops.split(hidden, 2, axis=-1)
-        return mean, log_std + self.initial_log_std
-
-    def call(self, inputs):
-        codes, noise = inputs
-        mean, log_std = self.moments(codes)
-        if not self.noisy:
-            return mean
-        if self.trainable:  # the frozen stage's is a constant
-            self.add_loss(self.kl_weight * ops.mean(losses.gaussian_kl(mean, 2 * log_std)))
-        return mean + ops.exp(log_std) * noise
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0][0], self.condition_dim)
-
-    def get_config(self):
-        names = ("condition_dim", "kl_weight", "noisy", "initial_log_std", "rectified")
-        own = {name: getattr(self, name) for name in (*names, "initial_stddev")}
-        return {**super().get_config(), **own}
 
 
 def build_stage1_generator(config):
@@ -185,8 +139,7 @@ def build_stage1_generator(config):
     noise = latents[:, config.latent_dim :]
     joint = layers.Concatenate()([_augment(config, codes, noise), latents[:, : config.latent_dim]])
     *inner, first = config.stage1_generator_filters
-    hidden = layers.Dense(16 * first, kernel_initializer=_initial(config.initial_stddev))(joint)
-    hidden = layers.Reshape((4, 4, first))(BatchNorm(**_NORM)(hidden))  # normalized per unit
+    hidden = _first_maps(config, joint, first)
     hidden = _bottleneck(config, hidden) if config.bottlenecks else layers.ReLU()(hidden)
     for place, filters in enumerate(reversed(inner)):
         hidden = BatchNorm(**_NORM)(_enlarged(config, hidden, filters))
@@ -217,9 +170,11 @@ def build_stage2_generator(config):
     for filters in halving:
         hidden = layers.ReLU()(_normed(config, hidden, filters, 4, strides=2))
     condition = _augment(config, codes, noise)
-    if config.stage2_condition_maps:
-        condition = layers.Dense(16 * config.stage2_condition_maps)(condition)
-        condition = layers.Reshape((4, 4, config.stage2_condition_maps))(condition)
+    if config.stage2_condition_filters:
+        *inner, deepest = config.stage2_condition_filters
+        condition = layers.ReLU()(_first_maps(config, condition, deepest))
+        for filters in reversed(inner):
+            condition = layers.ReLU()(BatchNorm(**_NORM)(_enlarged(config, condition, filters)))
     hidden = _beside(hidden, condition)
     hidden = layers.ReLU()(_normed(config, hidden, config.stage2_joint_filters, 3))
     for _ in range(config.stage2_residual_blocks):
@@ -229,7 +184,11 @@ def build_stage2_generator(config):
         hidden = layers.ReLU()(layers.Add()([hidden, change]))
     for filters in reversed(config.stage2_generator_filters):
         hidden = layers.ReLU()(BatchNorm(**_NORM)(_enlarged(config, hidden, filters)))
-    images = layers.Activation("tanh")(_conv(config, config.channels, 3)(hidden))
+    drawn = _conv(config, config.channels, 3)(hidden)
+    if config.stage2_correction:
+        times = config.stage2_size // config.stage1_size
+        drawn = drawn + ops.arctanh(0.98 * layers.UpSampling2D(times)(small))
+    images = layers.Activation("tanh")(drawn)
     return keras.Model([small, codes, noise], images, name="stage2_generator")
 
 
@@ -264,13 +223,50 @@ class StackGAN(training.AdversarialModel):
     other's caption is that of a neighbor in the batch, as good as a "random" one, or the most
     "similar" in the batch, which differs in the details. With `mismatched=None` it is the plain
     conditional game.
+
+    Two charges on the generator are not in the paper. A `captioner`, a model from images to the
+    codes of their captions, trained before on real pictures and frozen here, reads what was drawn,
+    and `captioner_weight` times the mean square of what it misreads is added to the loss (in
+    another form in MirrorGAN, Qiao et al., CVPR 2019, 1903.05854). And so is `content_weight`
+    times the mean absolute difference between a generated picture and the real one with the same
+    caption (Isola et al., CVPR 2017, 1611.07004).
     """
 
-    def __init__(self, generator, discriminator, *, mismatched="random", **kwargs):
+    def __init__(
+        self,
+        generator,
+        discriminator,
+        *,
+        mismatched="random",
+        captioner=None,
+        captioner_weight=5.0,
+        content_weight=0.0,
+        **kwargs,
+    ):
         super().__init__(generator, discriminator, **kwargs)
         if mismatched not in (None, "random", "similar"):
             raise ValueError(f"mismatched must be None, 'random' or 'similar', got {mismatched!r}")
+        if captioner is not None:
+            reads, writes = captioner.input_shape[1:], captioner.output_shape[1:]
+            drawn, told = generator.output_shape[1:], tuple(generator.inputs[1].shape[1:])
+            if (reads, writes) != (drawn, told):
+                raise ValueError(
+                    f"captioner must map images {drawn} to codes {told}, as the generator has "
+                    f"them, got {reads} to {writes}"
+                )
+            captioner.trainable = False
         self.mismatched = mismatched
+        self.captioner, self.captioner_weight = captioner, captioner_weight
+        self.content_weight = content_weight
+
+    def charge(self, real, fake, conditions):
+        total = 0.0
+        if self.captioner is not None:
+            read = self.captioner(fake, training=False)
+            total += self.captioner_weight * ops.mean(ops.square(read - conditions))
+        if self.content_weight:
+            total += self.content_weight * ops.mean(ops.abs(fake - real))
+        return total
 
     def judge_both(self, real, fake, conditions):
         if self.mismatched is None:
@@ -359,12 +355,23 @@ def _augment(config, codes, noise):
     return layer([codes, noise])
 
 
+def _first_maps(config, code, filters):
+    """A code (B, n) → the maps (B, 4, 4, filters) that a generator enlarges, normalized."""
+    if config.constant_start:
+        kernel = keras.initializers.VarianceScaling(0.01)
+        bias = keras.initializers.RandomNormal(stddev=0.5)
+        dense = layers.Dense(16 * filters, kernel_initializer=kernel, bias_initializer=bias)
+        return BatchNorm(**_NORM)(layers.Reshape((4, 4, filters))(dense(code)))
+    hidden = layers.Dense(16 * filters, kernel_initializer=_initial(config.initial_stddev))(code)
+    return layers.Reshape((4, 4, filters))(BatchNorm(**_NORM)(hidden))  # normalized per unit
+
+
 def _beside(maps, code):
-    """The maps (B, h, w, m) with a code at every place: (B, c), or (B, 4, 4, c) repeated."""
+    """The maps (B, h, w, m) and a code (B, c) at every place, or maps (B, h, w, c), as one."""
     if len(code.shape) == 2:
         code = layers.Reshape((1, 1, code.shape[-1]))(code)
-    times = maps.shape[1] // code.shape[1], maps.shape[2] // code.shape[2]
-    return layers.Concatenate()([maps, layers.UpSampling2D(times)(code)])
+        code = layers.UpSampling2D(maps.shape[1:3])(code)
+    return layers.Concatenate()([maps, code])
 
 
 def _discriminator(config, size, filters, name):
