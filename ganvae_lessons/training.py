@@ -1,7 +1,8 @@
 """Training: the only file that takes gradients with respect to weights.
 
 `ObjectiveModel` minimizes one objective (the VAEs), `AdversarialModel` plays a game of
-two (the GANs); both go through Keras's `compile` and `fit`. Data stay in memory and are
+two (the GANs), in a `PlayersModel` each of several networks minimizes a loss of its own (the
+VAE-GAN); all go through Keras's `compile` and `fit`. Data stay in memory and are
 drawn by a stateless shuffle, so that a step depends on its number alone and an
 interrupted run resumes exactly. An update whose loss or gradient is not finite is not
 made, and training stops there. Algorithm 1 of Goodfellow et al. (arXiv 1406.2661).
@@ -20,6 +21,7 @@ __all__ = [
     "Checkpoint",
     "DivergedError",
     "ObjectiveModel",
+    "PlayersModel",
     "ShowSamples",
     "batches",
     "load_state",
@@ -120,6 +122,13 @@ class _Guarded(keras.Model):
         bad_now = tf.logical_not(finite) & tf.equal(self.first_bad_step, 0)
         self.first_bad_step.assign(tf.where(bad_now, self.step, self.first_bad_step))
 
+    def _report(self, values):
+        if not hasattr(self, "_trackers"):
+            self._trackers = {name: keras.metrics.Mean(name=name) for name in values}
+        for name, value in values.items():
+            self._trackers[name].update_state(value)
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
     def fit(self, *args, callbacks=None, **kwargs):
         """Keras's `fit`, which in addition raises `DivergedError` at a non-finite loss."""
         if not isinstance(callbacks, keras.callbacks.CallbackList):
@@ -147,13 +156,6 @@ class ObjectiveModel(_Guarded):
 
     def optimizers(self):
         return [self.optimizer]
-
-    def _report(self, values):
-        if not hasattr(self, "_trackers"):
-            self._trackers = {name: keras.metrics.Mean(name=name) for name in values}
-        for name, value in values.items():
-            self._trackers[name].update_state(value)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
 
     def train_step(self, batch):
         self._start_step()
@@ -331,9 +333,7 @@ class AdversarialModel(_Guarded):
                 values = self._discriminator_step(part, condition)
             values["g_loss"] = self._generator_step(part, condition)
         self._average_generator()
-        for name, tracker in self._trackers.items():
-            tracker.update_state(values[name])
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+        return self._report(values)
 
     def _simultaneous_step(self, real, conditions):
         """Both gradients at the same point: one generator pass serves both players."""
@@ -375,15 +375,9 @@ class AdversarialModel(_Guarded):
         return loss
 
     def _average_generator(self):
-        """Move the averaged generator towards the present one; faster while it is young."""
-        if self.ema_generator is None:
-            return
-        step = tf.cast(self.step, tf.float32)
-        keep = tf.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
-        # batch normalization's statistics too: the present ones belong to other weights
-        pairs = zip(self.ema_generator.weights, self.generator.weights, strict=True)
-        for average, weight in pairs:
-            average.assign(keep * average + (1 - keep) * weight)
+        """Move the averaged generator towards the present one."""
+        if self.ema_generator is not None:
+            _move_average(self.ema_generator, self.generator, self.ema_decay, self.step)
 
     def sample(self, count, *, seed=0, conditions=None):
         """Return `count` samples as a NumPy array, the same for the same weights and seed.
@@ -404,6 +398,93 @@ def _accuracy(real_logits, fake_logits):
     right_real = tf.reduce_mean(tf.cast(real_logits > 0, tf.float32))
     right_fake = tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32))
     return (right_real + right_fake) / 2
+
+
+class PlayersModel(_Guarded):
+    """A Model of several networks, each of which minimizes a loss of its own.
+
+    A subclass defines `players`, a dictionary of networks, and `objectives`, a dictionary of
+    scalars that holds a loss for each of them under the same name. All move at once, from the
+    same point, each down the slope of its own loss with respect to its own weights: nothing of
+    a loss reaches another's weights, whatever networks it was computed with. All the scalars are
+    averaged over an epoch and reported, in training and in `evaluate`.
+
+    `averaged` names the players of which `compile`'s `ema_decay` keeps a moving average.
+    """
+
+    averaged = ()
+
+    def players(self):
+        raise NotImplementedError
+
+    def objectives(self, batch, training):
+        raise NotImplementedError
+
+    def compile(self, optimizers, *, ema_decay=None, **kwargs):
+        """Give each player an optimizer, {name: optimizer}; `ema_decay` is say 0.999 or None.
+
+        `kwargs` go to Keras (`steps_per_execution`, `jit_compile`, …).
+        """
+        players = self.players()
+        if set(optimizers) != set(players):
+            raise ValueError(
+                f"optimizers must have one for each of {', '.join(players)}, "
+                f"got {', '.join(optimizers) or 'none'}"
+            )
+        kwargs.setdefault("jit_compile", False)
+        super().compile(**kwargs)
+        self._own_optimizers = dict(optimizers)
+        for name, network in players.items():
+            optimizers[name].build(network.trainable_variables)
+        self.ema_decay = ema_decay
+        self._averages = {}
+        if ema_decay is not None:
+            for name in self.averaged:
+                average = keras.models.clone_model(players[name])
+                average.trainable = False
+                average.set_weights(players[name].get_weights())
+                self._averages[name] = average
+
+    def optimizers(self):
+        return list(self._own_optimizers.values())
+
+    def best(self, name):
+        """Return the moving average of a player where there is one, else the player."""
+        return getattr(self, "_averages", {}).get(name, self.players()[name])
+
+    def train_step(self, batch):
+        self._start_step()
+        # a player whose `trainable` was set to False has no weights to move
+        movable = {name: network.trainable_variables for name, network in self.players().items()}
+        movable = {name: variables for name, variables in movable.items() if variables}
+        with tf.GradientTape(persistent=True) as tape:
+            values = self.objectives(batch, training=True)
+        self._update(
+            *(
+                (
+                    self._own_optimizers[name],
+                    values[name],
+                    tape.gradient(values[name], variables),
+                    variables,
+                )
+                for name, variables in movable.items()
+            )
+        )
+        for name, average in self._averages.items():
+            _move_average(average, self.players()[name], self.ema_decay, self.step)
+        return self._report(values)
+
+    def test_step(self, batch):
+        return self._report(self.objectives(batch, training=False))
+
+
+def _move_average(average, network, decay, step):
+    """Move the weights of `average` towards those of `network`; faster while it is young."""
+    step = tf.cast(step, tf.float32)
+    keep = tf.minimum(decay, (1.0 + step) / (10.0 + step))
+    # batch normalization's statistics too: the present ones belong to other weights
+    for old, new in zip(average.weights, network.weights, strict=True):
+        old.assign(keep * old + (1 - keep) * new)
 
 
 class ShowSamples(keras.callbacks.Callback):

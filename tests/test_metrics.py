@@ -303,6 +303,23 @@ def test_image_quality_of_known_cases():
     assert metrics.ssim(3 + noise, 3 - noise).max() < -0.9  # opposite structure
 
 
+@pytest.mark.verifies("metrics.sharpness", against="scipy.ndimage.laplace, and waves by hand")
+def test_sharpness_is_the_energy_of_the_laplacian():
+    ndimage = pytest.importorskip("scipy.ndimage")
+    images = np.random.default_rng(0).normal(size=(3, 9, 12, 2))
+    found = metrics.sharpness(images)
+    for image, value in zip(images, found, strict=True):
+        bent = [ndimage.laplace(image[..., channel]) for channel in range(2)]
+        assert value == pytest.approx(np.mean(np.square(bent)[:, 1:-1, 1:-1]), rel=1e-12)
+    rows, columns = np.mgrid[:16, :16]
+    ramp = (0.1 * rows - 0.2 * columns)[None, ..., None]
+    np.testing.assert_allclose(metrics.sharpness(np.concatenate([0 * ramp, ramp])), 0, atol=1e-25)
+    # the finest checkerboard of ±1: each pixel has four neighbors of the other sign, so (−8)²
+    assert metrics.sharpness((1 - 2 * ((rows + columns) % 2))[None, ..., None]) == [64]
+    blurred = ndimage.gaussian_filter(images, (0, 1, 1, 0))
+    assert (metrics.sharpness(blurred) < 0.1 * found).all()
+
+
 @pytest.mark.verifies("metrics.mode_coverage", against="1 − e^−4.5 within 3σ of a 2-D Gaussian")
 def test_mode_coverage_of_the_true_mixture():
     rng = np.random.default_rng(0)
@@ -357,5 +374,9 @@ def test_bad_input_is_named():
             function(images, images * np.nan)
         with pytest.raises(ValueError, match="data_range must be > 0"):
             function(images, images, data_range=0)
+    with pytest.raises(ValueError, match=r"3 pixels high and wide, got \(10, 2, 28, 1\)"):
+        metrics.sharpness(images[:, :2])
+    with pytest.raises(ValueError, match="images must be finite"):
+        metrics.sharpness(images * np.nan)
     with pytest.raises(ValueError, match=r"at least 11 pixels high and wide, got \(8, 28\)"):
         metrics.ssim(images[:, :8], images[:, :8])

@@ -15,6 +15,7 @@ __all__ = [
     "stackgan",
     "text_encoder",
     "vae",
+    "vaegan",
 ]
 
 
