@@ -29,7 +29,7 @@ def shaken(layer, scale=0.7):
 
 
 def small(kind, height, width, levels=2, layers=2):
-    config = rnn.Config(kind, (height, width, 1), units=3, layers=layers, head=4, levels=levels)
+    config = rnn.Config(kind, (height, width, 1), units=3, layers=layers, head=8, levels=levels)
     model = rnn.build_model(config)
     shaken(model.network, 0.5)
     return model
@@ -49,7 +49,7 @@ def sigmoid(x):
 # --- what sees what -----------------------------------------------------------------------
 
 
-def seen(function, height, width, channels, count=8):
+def seen(function, height, width, channels, count=16):
     """[r, c, r′, c′]: does the output at (r, c) change, in any of some images, with (r′, c′)?"""
     images = noise(count, height, width, channels)
     before = ops.convert_to_numpy(function(images))

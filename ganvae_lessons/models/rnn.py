@@ -73,10 +73,25 @@ def lstm(gates, cell):
     return ops.sigmoid(output) * ops.tanh(cell), cell
 
 
-def scan(step, state, inputs):
-    """Return (the last state, all hidden states (T, …)) of `step(state, input)` along axis 0."""
-    last, (hidden, _) = ops.scan(lambda *now: (step(*now),) * 2, state, inputs)
-    return last, hidden
+def scan(step, state, *inputs):
+    """Return (the last state, all hidden states (T, …)) of `step(state, *inputs)` along axis 0.
+
+    TensorFlow's own loop: `keras.ops.scan` cannot be differentiated under XLA, and is slower.
+    """
+    import tensorflow as tf
+
+    length = inputs[0].shape[0]
+    arrays = [tf.TensorArray(array.dtype, length).unstack(array) for array in inputs]
+
+    def body(place, state, hidden):
+        state = step(state, *(array.read(place) for array in arrays))
+        return place + 1, state, hidden.write(place, state[0])
+
+    loop = (0, state, tf.TensorArray(state[0].dtype, length))
+    _, state, hidden = tf.while_loop(
+        lambda place, *_: place < length, body, loop, maximum_iterations=length
+    )
+    return state, hidden.stack()
 
 
 @keras.saving.register_keras_serializable("ganvae_lessons")
@@ -198,8 +213,8 @@ class DiagonalLSTM(Causal):
         return ops.zeros((batch, width, self.units))  # hidden states of the row above
 
     def follow(self, inputs, memory):
-        def step(state, now):
-            (left, cell), (gates, top) = state, now  # (B, R, h) of the diagonal before
+        def step(state, gates, top):
+            left, cell = state  # (B, R, h), of the diagonal before
             above = ops.concatenate([top[:, None], left[:, :-1]], axis=1)
             both = ops.concatenate([left, above], axis=-1)
             return lstm(gates + self.state_to_state(both), cell)
@@ -208,7 +223,7 @@ class DiagonalLSTM(Causal):
         gates = ops.moveaxis(skew(self.input_to_state(inputs)), 2, 0)  # (W + R − 1, B, R, 4h)
         top = ops.moveaxis(ops.pad(memory, [[0, 0], [0, rows - 1], [0, 0]]), 1, 0)
         state = (ops.zeros((batch, rows, self.units)),) * 2
-        _, hidden = scan(step, state, (gates, top))
+        _, hidden = scan(step, state, gates, top)
         hidden = unskew(ops.moveaxis(hidden, 0, 2))
         return hidden, hidden[:, -1]
 
