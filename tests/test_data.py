@@ -24,7 +24,7 @@ from ganvae_lessons.data import _store, quickdraw
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "ganvae_lessons" / "data"
 NAMES = ("fashion_mnist", "quickdraw")  # those with classes
-OTHERS = ("nouns", "emoji", "photos")  # test_nouns.py, test_pictures.py
+OTHERS = ("nouns", "emoji", "photos", "muybridge")  # test_nouns.py, test_pictures.py
 
 # sha256 of the pixels of the first 1,000 (200) images of each class of upstream's files, taken in
 # turn; the sums of the pixels of each class's first test image; Quick, Draw!'s strokes by class.

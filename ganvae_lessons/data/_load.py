@@ -4,7 +4,7 @@ Checks the arguments, asks the set's own module for its bytes, puts the images i
 makes every `limit` balanced, and scales them to [-1, 1].
 """
 
-from ganvae_lessons.data import emoji, fashion_mnist, nouns, photos, quickdraw
+from ganvae_lessons.data import emoji, fashion_mnist, muybridge, nouns, photos, quickdraw
 from ganvae_lessons.data._catalog import Catalog
 from ganvae_lessons.data._common import (
     ADJECTIVES,
@@ -15,7 +15,10 @@ from ganvae_lessons.data._common import (
     to_floats,
 )
 
-MODULES = {module.ENTRY.name: module for module in (fashion_mnist, quickdraw, nouns, emoji, photos)}
+MODULES = {
+    module.ENTRY.name: module
+    for module in (fashion_mnist, quickdraw, nouns, emoji, photos, muybridge)
+}
 
 
 def catalog():
@@ -35,10 +38,11 @@ def load(name, split="train", limit=None, *, full=False):
     take one, `load(name, limit=n)` equals the first n of `load(name)`, and the embedded
     Fashion-MNIST equals the first images of the full one. Shuffle before training. Where
     classes differ in size, as in "photos", the small ones run out first. Captioned sets take other
-    things in turn: "nouns" its heads, "emoji" its groups.
+    things in turn: "nouns" its heads, "emoji" its groups. "muybridge" is a clip, in time's order.
 
     Args:
-        name: "fashion_mnist", "quickdraw", "nouns", "emoji" or "photos"; see `catalog()`.
+        name: "fashion_mnist", "quickdraw", "nouns", "emoji", "photos" or "muybridge"; see
+            `catalog()`.
         split: "train" or "test".
         limit: how many images to take; None for all.
         full: whether to take the full set instead of the embedded part. It is looked for in the

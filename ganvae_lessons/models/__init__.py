@@ -9,6 +9,7 @@ import importlib
 __all__ = [
     "cgan",
     "classifier",
+    "convlstm",
     "dcgan",
     "gan",
     "progressive",
