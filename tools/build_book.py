@@ -2,7 +2,8 @@
 
 jupyter-cache keys on a notebook's code cells alone. So the package, the constraints, Python and
 the budget go into a fingerprint beside the cache; where it differs, the cache is deleted. Changed
-prose executes nothing. The html comes to OUTPUT/_build/html.
+prose executes nothing, nor does a lesson that tools/run_lessons.py ran before. The html comes to
+OUTPUT/_build/html.
 """
 
 import argparse
