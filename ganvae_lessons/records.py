@@ -63,7 +63,8 @@ def _png(images, model):
 
     from ganvae_lessons import plots
 
-    picture = plots.montage(check_images(images, f"samples of {model}")[:SHOWN], SHOWN // 2)
+    images = check_images(images, f"samples of {model}")[:SHOWN]
+    picture = plots.montage(images, min(SHOWN // 2, len(images)))
     picture = (255 * picture).round().astype("uint8")
     still = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
     file = io.BytesIO()

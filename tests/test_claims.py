@@ -423,8 +423,8 @@ def test_claim_14_wrong_authors():
         authors[key], printed, number = entry(key)
         assert (authors[key][0], printed, number[:4]) == (first, year, month)
         assert first in file.__doc__ and number in file.__doc__
-    everybody = [name for names in authors.values() for name in names]
-    assert len(set(everybody)) == len(everybody)  # no two of the four share an author
+    papers = [set(names) for names in authors.values()]
+    assert len(set.union(*papers)) == sum(map(len, papers))  # no two of them share an author
     assert entry("mirza2014")[2] < entry("zhang2017stackgan")[2]  # so 2017 came too late for it
 
 
@@ -501,9 +501,9 @@ def test_claim_18_straight_walks_through_unlikely_points():
 
 
 def test_claim_19_nats_of_different_data():
-    """One set of clothes, one family of models: the number depends on what a pixel is."""
+    """The same clothes, known to the same detail: the number depends on what a pixel is."""
     gray = (data.load("fashion_mnist", limit=1000)[0] + 1) / 2
-    noise = np.random.default_rng(0).random((20, *gray.shape)).astype("float32")
+    noise = np.random.default_rng(0).random((5, *gray.shape)).astype("float32")
 
     def score(pixels, probabilities):
         """−log p in nats, the mean over images, with each pixel on its own."""
@@ -511,16 +511,21 @@ def test_claim_19_nats_of_different_data():
         logits = np.broadcast_to(np.log(p) - np.log1p(-p), pixels.shape)
         return -float(ops.mean(losses.bernoulli_log_likelihood(pixels, logits)))
 
+    def coarse(pixels):
+        """What a decoder would say that knows each image at half the resolution."""
+        blocks = pixels.reshape(-1, 14, 2, 14, 2, 1).mean(axis=(2, 4))
+        return np.repeat(np.repeat(blocks, 2, axis=1), 2, axis=2)
+
     sharp = (gray > 0.5).astype("float32")
-    drawn = (noise < gray).astype("float32")  # twenty draws of each image
-    thresholded = score(sharp, sharp.mean(axis=0))
-    sampled = [score(draw, gray.mean(axis=0)) for draw in drawn]
-    assert thresholded < np.mean(sampled) - 20  # and neither model is better
+    drawn = (noise < gray).astype("float32")  # five draws of each image
+    thresholded = score(sharp, coarse(sharp))
+    sampled = [score(draw, coarse(gray)) for draw in drawn]
+    assert thresholded < np.mean(sampled) - 100  # and neither knows more
     # a draw's own randomness, which no model can foresee; a threshold has none
     floor = stats.bernoulli(gray).entropy().sum(axis=(1, 2, 3)).mean()
-    assert floor > 100
+    assert 100 < floor < np.mean(sampled)
     # the usual score of gray pixels is the mean over draws, and its density is not normalized
-    assert np.mean(sampled) == pytest.approx(score(gray, gray.mean(axis=0)), rel=2e-3)
+    assert np.mean(sampled) == pytest.approx(score(gray, coarse(gray)), rel=2e-3)
     for s in (0.1, 0.3, 0.8):
         mass = integrate.quad(lambda y: s**y * (1 - s) ** (1 - y), 0, 1)[0]  # noqa: B023
         assert mass == pytest.approx((1 - 2 * s) / np.log((1 - s) / s)) and mass < 0.97
