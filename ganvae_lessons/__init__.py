@@ -18,6 +18,7 @@ _MODULES = (
     "metrics",
     "models",
     "plots",
+    "records",
     "theory",
     "training",
 )

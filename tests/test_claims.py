@@ -1,7 +1,8 @@
 """The false claims of book/claims.md, each shown false with numbers and the package.
 
 A number in a test's name is the claim's number on that page. Claims 14 and 15 are matters of
-record, which no computation decides, so they have no test.
+record: their tests hold the bibliography and the package's own attributions against arXiv's
+numbers, whose first four digits are the year and the month of the first version.
 """
 
 import re
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
+from scipy import integrate, stats
 
-from ganvae_lessons import data, losses, metrics, theory
-from ganvae_lessons.models import dcgan, gan
+from ganvae_lessons import data, latent, losses, metrics, theory
+from ganvae_lessons.models import cgan, dcgan, gan, progressive, rnn, stackgan
 
 ROOT = Path(__file__).resolve().parent.parent
 P_DATA = np.array([0.5, 0.3, 0.2])
@@ -396,6 +398,45 @@ def test_claim_13_transposed_convolutions_grow():
     )
 
 
+def entry(key):
+    """(surnames, year, arXiv number) of an entry of the bibliography."""
+    text = (ROOT / "book/references.bib").read_text(encoding="utf-8")
+    fields = re.search(rf"@\w+{{{key},(.*?)\n}}", text, re.S)[1]
+    value = {
+        name: re.search(rf"\b{name}\s*= {{(.*?)}},?\n", fields)[1]
+        for name in ("author", "year", "eprint")
+    }
+    names = [name.split()[-1] for name in value["author"].split(" and ")]
+    return names, int(value["year"]), value["eprint"]
+
+
+def test_claim_14_wrong_authors():
+    """Who wrote what, in the bibliography and in the package's files, and when it was first out."""
+    record = {  # key: (file, first author, year, month and year of arXiv's first version)
+        "mirza2014": (cgan, "Mirza", 2014, "1411"),
+        "radford2016": (dcgan, "Radford", 2016, "1511"),
+        "zhang2017stackgan": (stackgan, "Zhang", 2017, "1612"),
+        "karras2018": (progressive, "Karras", 2018, "1710"),
+    }
+    authors = {}
+    for key, (file, first, year, month) in record.items():
+        authors[key], printed, number = entry(key)
+        assert (authors[key][0], printed, number[:4]) == (first, year, month)
+        assert first in file.__doc__ and number in file.__doc__
+    papers = [set(names) for names in authors.values()]
+    assert len(set.union(*papers)) == sum(map(len, papers))  # no two of them share an author
+    assert entry("mirza2014")[2] < entry("zhang2017stackgan")[2]  # so 2017 came too late for it
+
+
+def test_claim_15_dalle_is_not_by_dcgans_authors():
+    """One author in common, more than five years between them."""
+    (dcgans, _, first), (dalles, year, second) = entry("radford2016"), entry("ramesh2021")
+    assert set(dcgans) & set(dalles) == {"Radford"}
+    assert {"Metz", "Chintala"} <= set(dcgans) and dalles[0] == "Ramesh"
+    months = [12 * int(number[:2]) + int(number[2:4]) for number in (first, second)]
+    assert year == 2021 and months[1] - months[0] > 60
+
+
 def test_claim_16_more_epochs():
     """A held-out ELBO rises, then falls, while training's rises; a GAN spirals away."""
     x = linear_data(225, 20, 3, seed=3, noise=1.0)
@@ -436,6 +477,147 @@ def test_claim_17_frechet_distance_depends_on_the_sample_size():
     few = distance(0.0, 500)
     worse = distance(0.15, 20_000)  # truly 64 · 0.15² = 1.44
     assert worse < few  # and yet it seems to beat the perfect model
+
+
+def test_claim_18_straight_walks_through_unlikely_points():
+    """Half-way is shorter than nearly every draw, and likelier than both ends."""
+    dims, count = 100, 4000
+    start, end = np.random.default_rng(0).normal(size=(2, count, dims))
+    straight, round_walk = (start + end) / 2, latent.slerp(start, end, [0.5])[0]
+    draws, halfway, arc = (np.linalg.norm(z, axis=1) for z in (start, straight, round_walk))
+    assert np.mean(halfway**2) == pytest.approx(dims / 2, rel=0.02)
+    shortest, longest = np.quantile(draws, [0.01, 0.99])
+    assert (halfway < shortest).mean() > 0.98  # true: no draw is there
+    assert ((shortest < arc) & (arc < longest)).mean() > 0.97
+    assert np.median(stats.chi2(dims).cdf(halfway**2)) < 1e-3
+
+    density = stats.multivariate_normal(np.zeros(dims)).logpdf
+    ends = np.array([density(start), density(end)])
+    np.testing.assert_allclose(  # false: the density rises on the way, by ‖z₁ − z₂‖²/8
+        density(straight) - ends.mean(axis=0), ((start - end) ** 2).sum(axis=1) / 8
+    )
+    assert (density(straight) > ends.max(axis=0)).mean() > 0.999
+    assert density(np.zeros(dims)) > density(straight).max()  # and where no draw is, it is highest
+
+
+def test_claim_19_nats_of_different_data():
+    """The same clothes, known to the same detail: the number depends on what a pixel is."""
+    gray = (data.load("fashion_mnist", limit=1000)[0] + 1) / 2
+    noise = np.random.default_rng(0).random((5, *gray.shape)).astype("float32")
+
+    def score(pixels, probabilities):
+        """−log p in nats, the mean over images, with each pixel on its own."""
+        p = np.clip(probabilities, 1e-3, 1 - 1e-3)
+        logits = np.broadcast_to(np.log(p) - np.log1p(-p), pixels.shape)
+        return -float(ops.mean(losses.bernoulli_log_likelihood(pixels, logits)))
+
+    def coarse(pixels):
+        """What a decoder would say that knows each image at half the resolution."""
+        blocks = pixels.reshape(-1, 14, 2, 14, 2, 1).mean(axis=(2, 4))
+        return np.repeat(np.repeat(blocks, 2, axis=1), 2, axis=2)
+
+    sharp = (gray > 0.5).astype("float32")
+    drawn = (noise < gray).astype("float32")  # five draws of each image
+    thresholded = score(sharp, coarse(sharp))
+    sampled = [score(draw, coarse(gray)) for draw in drawn]
+    assert thresholded < np.mean(sampled) - 100  # and neither knows more
+    # a draw's own randomness, which no model can foresee; a threshold has none
+    floor = stats.bernoulli(gray).entropy().sum(axis=(1, 2, 3)).mean()
+    assert 100 < floor < np.mean(sampled)
+    # the usual score of gray pixels is the mean over draws, and its density is not normalized
+    assert np.mean(sampled) == pytest.approx(score(gray, coarse(gray)), rel=2e-3)
+    for s in (0.1, 0.3, 0.8):
+        mass = integrate.quad(lambda y: s**y * (1 - s) ** (1 - y), 0, 1)[0]  # noqa: B023
+        assert mass == pytest.approx((1 - 2 * s) / np.log((1 - s) / s)) and mass < 0.97
+
+    # a density changes with the unit of a pixel, here by log 2 for each; a probability does not
+    mean = np.broadcast_to(gray.mean(axis=0), gray.shape)
+    unit = losses.gaussian_log_likelihood(gray, mean, np.log(0.09))
+    wide = losses.gaussian_log_likelihood(2 * gray - 1, 2 * mean - 1, np.log(4 * 0.09))
+    np.testing.assert_allclose(unit - wide, 784 * np.log(2), rtol=1e-4)
+    assert float(losses.gaussian_log_likelihood(gray[:1], gray[:1], np.log(1e-4))[0]) > 0
+
+
+def test_claim_20_teacher_forcing_is_an_approximation():
+    """Given the true pixels, it is log p(x) itself; given the model's own, it is something else."""
+    images = np.array(np.meshgrid(*[[-1.0, 1.0]] * 6, indexing="ij"), "float32")
+    images = images.reshape(6, 64).T.reshape(64, 2, 3, 1)  # all of the 2×3 grid
+    model = rnn.build_model(rnn.Config("row_lstm", (2, 3, 1), units=3, layers=1, head=8))
+    rng = np.random.default_rng(0)
+    for weight in model.network.trainable_variables:
+        weight.assign(0.7 * rng.normal(size=weight.shape))
+    logits = ops.convert_to_numpy(model(images))
+    forced = ops.convert_to_numpy(model.score(images, logits)).astype("float64")
+    joint = np.exp(forced)
+    assert joint.sum() == pytest.approx(1, abs=1e-5)  # so nothing is left out and nothing is added
+    bits, ones = images.reshape(64, 6) > 0, sigmoid(logits.reshape(64, 6))
+    for place in range(6):  # each conditional is the joint's own
+        for row in range(64):
+            same = (bits[:, :place] == bits[row, :place]).all(axis=1)
+            expected = joint[same & bits[:, place]].sum() / joint[same].sum()
+            assert ones[row, place] == pytest.approx(expected, abs=1e-4)
+
+    # free running: the pixels of x are scored, but each after a beginning that the model drew
+    own = np.log(ones), np.log1p(-ones)  # [y, i]: the next pixel's score after y's beginning
+    free = np.where(bits[:, None], own[0], own[1]).sum(axis=2) @ joint
+    assert np.exp(free).sum() < 0.95
+    assert joint @ free < joint @ forced - 0.1  # the true model is told that it is worse
+
+    # two pixels, always alike: free running prefers the model that takes them to be independent
+    alike = 1 - 1e-3
+    truth = np.log(0.5) + np.array([np.log(alike), (np.log(alike) + np.log(1 - alike)) / 2])
+    apart = 2 * np.log(0.5)
+    assert truth[0] > apart + 0.6 and truth[1] < apart - 2
+
+
+def test_claim_21_highest_psnr_is_the_best_restoration():
+    """The mean of all answers beats a true one by 3 dB, and is the only one that looks wrong."""
+    rng = np.random.default_rng(0)
+    count, dims, noise = 4000, 24, 0.05
+    places = np.arange(dims)
+    covariance = np.exp(-np.abs(places[:, None] - places) / 3)
+    x = rng.multivariate_normal(np.zeros(dims), covariance, size=count)
+    seen = places % 4 == 0  # a row of pixels, of which every fourth is known
+    y = x[:, seen] + noise * rng.normal(size=(count, seen.sum()))
+    gain = covariance[:, seen] @ np.linalg.inv(
+        covariance[np.ix_(seen, seen)] + noise**2 * np.eye(seen.sum())
+    )
+    mean = y @ gain.T  # E[x | y], and a draw from p(x | y)
+    left = covariance - gain @ covariance[seen]
+    sample = mean + rng.multivariate_normal(np.zeros(dims), left, size=count)
+
+    decibels = [metrics.psnr(x[None, ..., None], a[None, ..., None])[0] for a in (mean, sample)]
+    assert decibels[0] - decibels[1] == pytest.approx(10 * np.log10(2), abs=0.1)
+    other = rng.multivariate_normal(np.zeros(dims), covariance, size=count)
+    distances = [metrics.frechet_distance(a, other) for a in (mean, sample)]
+    assert distances[1] < 0.2 < 2 < distances[0]
+    # the mean is the smoother one: less of a step from pixel to pixel than any real row has
+    steps = [np.mean(np.diff(a, axis=1) ** 2) for a in (x, mean, sample)]
+    assert steps[1] < 0.6 * steps[0] and steps[2] == pytest.approx(steps[0], rel=0.05)
+
+
+def test_claim_22_sharper_is_better():
+    """Noise is the sharpest of all, and one good picture is as sharp as itself, for ever."""
+    images = data.load("fashion_mnist", limit=1000)[0]
+    real, others = images[:500], images[500:]
+    rng = np.random.default_rng(0)
+    candidates = {
+        "others": others,
+        "noisy": np.clip(others + rng.normal(scale=0.2, size=others.shape), -1, 1),
+        "noise": rng.uniform(-1, 1, size=others.shape),
+        "one": np.repeat(real[np.argsort(metrics.sharpness(real))[[300]]], 500, axis=0),
+    }
+    blocks = lambda x: x.reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(-1, 49)  # noqa: E731
+    sharp = {name: metrics.sharpness(made).mean() for name, made in candidates.items()}
+    far = {
+        name: metrics.frechet_distance(blocks(made), blocks(real))
+        for name, made in candidates.items()
+    }
+    assert sharp["others"] == pytest.approx(metrics.sharpness(real).mean(), rel=0.15)
+    assert sharp["noise"] > sharp["noisy"] > 1.3 * sharp["others"]
+    assert 0.7 < sharp["one"] / sharp["others"] < 1.6
+    assert far["others"] < far["noisy"] < far["noise"]
+    assert far["others"] < 0.3 * far["one"]
 
 
 def test_the_page_and_this_file_name_the_same_tests():

@@ -2,8 +2,9 @@
 
 jupyter-cache keys on a notebook's code cells alone. So the package, the constraints, Python and
 the budget go into a fingerprint beside the cache; where it differs, the cache is deleted. Changed
-prose executes nothing, nor does a lesson that tools/run_lessons.py ran before. The html comes to
-OUTPUT/_build/html.
+prose executes nothing, nor does a lesson that tools/run_lessons.py ran before. Tables of the
+lessons' results are filled once those have run, and then the pages that hold them are written
+again. The html comes to OUTPUT/_build/html.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+import fill_tables
 import make_verification
 import yaml
 
@@ -193,6 +195,15 @@ def fail(build, html, message):
     sys.exit(f"\nThe book was not built: {message}")
 
 
+def run_sphinx(root, budget, build, html, output):
+    """Execute what has changed and write the changed pages; each warning is an error."""
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command += ["build", str(root), "--path-output", str(root / output), "-W", "--keep-going"]
+    result = subprocess.run(command, cwd=root, env=environment(budget), stdin=subprocess.DEVNULL)
+    if result.returncode != 0:
+        fail(build, html, "see the warnings above; each of them counts as an error")
+
+
 def build_book(root, budget, output):
     """Build; exits with a message when anything is wrong."""
     start = time.perf_counter()
@@ -216,11 +227,14 @@ def build_book(root, budget, output):
     write_if_changed(root / "book/verification.md", make_verification.page(root))
     shutil.rmtree(html / "reports", ignore_errors=True)
 
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += ["build", str(root), "--path-output", str(root / output), "-W", "--keep-going"]
-    result = subprocess.run(command, cwd=root, env=environment(budget), stdin=subprocess.DEVNULL)
-    if result.returncode != 0:
-        fail(build, html, "see the warnings above; each of them counts as an error")
+    fill_tables.write(root, build)  # from the cache; where a lesson is not in it, they wait
+    run_sphinx(root, budget, build, html, output)
+    changed, missing = fill_tables.write(root, build)
+    if missing:
+        fail(build, html, "\n".join(missing))
+    if changed:
+        print("the lessons' results are in; writing the pages with tables of them", flush=True)
+        run_sphinx(root, budget, build, html, output)
     remove_old_pages(html, pages)
     problems = missing_in(html, pages)
     if problems:
