@@ -15,7 +15,17 @@ from conftest import trainable
 from keras import ops
 
 from ganvae_lessons import data, layers, losses, theory, training
-from ganvae_lessons.models import cgan, dcgan, gan, progressive, stackgan, vae
+from ganvae_lessons.models import (
+    cgan,
+    convlstm,
+    dcgan,
+    gan,
+    progressive,
+    rnn,
+    stackgan,
+    vae,
+    vaegan,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -174,6 +184,7 @@ def gpu_configs():
                 if is_gpu and "Config" in ast.unparse(node.value):
                     known = {"cgan": cgan, "dcgan": dcgan, "gan": gan, "progressive": progressive}
                     known |= {"stackgan": stackgan, "vae": vae, "LATENTS": 20}
+                    known |= {"convlstm": convlstm, "rnn": rnn, "vaegan": vaegan}
                     yield path.stem, eval(ast.unparse(node.value), known)
 
 
@@ -189,9 +200,15 @@ def gpu_configs():
 def test_one_step_at_full_size(lesson, config, images):
     """The papers' networks and the lessons' gpu budgets build, and a step moves them."""
     asked, batch = {}, training.batches(images, 4)
+    if isinstance(config, (convlstm.Config, rnn.Config)):
+        recurrent_step(config, images)
+        return
     if isinstance(config, vae.Config):
         model = vae.build_vae(config)
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
+    elif isinstance(config, vaegan.Config):
+        model = vaegan.build_vaegan(config)
+        model.compile({name: keras.optimizers.SGD(0.1) for name in model.players()})
     elif isinstance(config, stackgan.Config):
         first = stackgan.build_stage1_generator(config)
         model = stackgan.StackGAN(
@@ -223,9 +240,27 @@ def test_one_step_at_full_size(lesson, config, images):
     assert not np.array_equal(before, model.sample(2, **asked))
 
 
+def recurrent_step(config, images):
+    """A step of a network that has no sampler, or a slow one: its outputs are looked at."""
+    if isinstance(config, rnn.Config):
+        model, batch = rnn.build_model(config), images[:2]
+        look = lambda: model(batch).numpy()  # noqa: E731
+    else:  # the weights do not depend on how many frames there are
+        config = dataclasses.replace(config, frames_in=1, frames_out=1)
+        model = convlstm.build(config)
+        batch = np.random.default_rng(0).uniform(-1, 1, (1, 2, *config.frame_shape))
+        batch = batch.astype("float32")
+        look = lambda: model.forecast(batch[:, :1])  # noqa: E731
+    model.compile(keras.optimizers.SGD(0.01))
+    before = look()
+    model.fit(training.batches(batch, 1), steps_per_epoch=1, verbose=0)
+    assert np.isfinite(look()).all() and not np.array_equal(before, look())
+
+
 def test_the_lessons_have_gpu_configurations():
     lessons = {"04_first_gan", "05_dcgan", "07_evaluation", "08_cgan", "09_stackgan"}
-    lessons |= {"10_progressive", "11_vae"}
+    lessons |= {"10_progressive", "11_vae", "12_latent_space", "13_vaegan"}
+    lessons |= {"14_rnn_images", "15_rnn_video"}
     assert {lesson for lesson, _ in gpu_configs()} == lessons
 
 

@@ -116,7 +116,7 @@ def render(objects, positions, side):
         columns = places[:, :, kind, 1:] + np.arange(width)  # (N, T, w)
         spot = clip[..., None, None], frame[..., None, None], rows[..., None], columns[:, :, None]
         canvas[spot] = np.maximum(canvas[spot], objects[:, None, kind])
-    return canvas[:, :, height : height + side, width : width + side]
+    return canvas[:, :, height : height + side, width : width + side].copy()  # not the margin
 
 
 def copy_last(frames, count):
