@@ -1,21 +1,24 @@
 """The book's execution cache, in a small project of its own: what executes a lesson, what does not.
 
 Each execution of its one lesson appends a line to a file outside. Failed builds are tested here
-too: a warning must not be forgotten by the next build.
+too: a warning must not be forgotten by the next build. tools/run_lessons.py fills the same cache.
 """
 
-import base64
 import os
+import re
 import shutil
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from pathlib import Path
 
+import nbformat
 import notebook as notebook_tool
 import pytest
+from jupyter_cache import get_cache
 
 ROOT = Path(__file__).resolve().parent.parent
-PIXEL = base64.b64encode(
+PIXEL = b64encode(
     bytes.fromhex(
         "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63"
         "f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
@@ -31,8 +34,10 @@ LESSON = f"""\
 import os
 from pathlib import Path
 
-with Path(os.environ["EXECUTION_LOG"]).open("a") as log:
-    log.write(os.environ["GANVAE_BUDGET"] + "\\n")
+log = Path(os.environ["EXECUTION_LOG"])
+with log.open("a") as file:
+    file.write(os.environ["GANVAE_BUDGET"] + "\\n")
+print("execution number", len(log.read_text().splitlines()))
 
 #%% code alt="One white pixel"
 from base64 import b64decode
@@ -50,6 +55,7 @@ class Project:
     def __init__(self, folder):
         self.folder = folder
         self.log = folder / "executions"
+        self.html = folder / "_build/smoke/_build/html"
         for name in ("book", "notebooks", "ganvae_lessons", "tests"):
             (folder / name).mkdir()
         shutil.copytree(ROOT / "tools", folder / "tools")
@@ -69,24 +75,32 @@ class Project:
         made = notebook_tool.from_text(text, "01")
         notebook_tool.write(made, self.folder / "notebooks/01_lesson.ipynb")
 
-    def build(self, budget="smoke", output="out"):
+    def tool(self, name, *arguments):
         environment = dict(
             os.environ, EXECUTION_LOG=str(self.log), PYTHONPATH=str(self.folder), NO_COLOR="1"
         )
         return subprocess.run(
-            [sys.executable, "tools/build_book.py", "--budget", budget, "--output", output],
+            [sys.executable, f"tools/{name}.py", *arguments],
             cwd=self.folder,
             env=environment,
             capture_output=True,
             text=True,
         )
 
+    def build(self, budget="smoke"):
+        arguments = ["--budget", budget, "--output", "_build/smoke"]
+        return self.tool("build_book", *arguments)
+
+    def logged(self):
+        """The budget of each execution so far."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
     def executions(self, **options):
         """Build and return how often the lesson was executed by that."""
-        before = len(self.log.read_text().splitlines()) if self.log.exists() else 0
+        before = len(self.logged())
         result = self.build(**options)
         assert result.returncode == 0, result.stdout + result.stderr
-        return len(self.log.read_text().splitlines()) - before
+        return len(self.logged()) - before
 
 
 @pytest.fixture(scope="module")
@@ -95,25 +109,79 @@ def project(tmp_path_factory):
 
 
 def test_what_executes_a_lesson(project):
-    html = project.folder / "out/_build/html"
-    assert project.executions() == 1
-    assert (html / "notebooks/01_lesson.html").exists()
-    assert project.executions() == 0, "nothing changed"
+    assert project.executions(budget="laptop") == 1
+    assert (project.html / "notebooks/01_lesson.html").exists()
 
     project.page("Other prose.")
     project.lesson(LESSON.replace("# A lesson", "# A lesson\n\nWith more prose."))
-    assert project.executions() == 0, "only prose changed"
-    assert "With more prose" in (html / "notebooks/01_lesson.html").read_text()
-    assert "Other prose" in (html / "book/introduction.html").read_text()
+    assert project.executions(budget="laptop") == 0, "only prose changed"
+    assert "With more prose" in (project.html / "notebooks/01_lesson.html").read_text()
+    assert "Other prose" in (project.html / "book/introduction.html").read_text()
 
     (project.folder / "ganvae_lessons/losses.py").write_text("sign = -1\n")
-    assert project.executions() == 1, "the package changed"
-    (project.folder / "constraints.txt").write_text("numpy==2.1\n")
-    assert project.executions() == 1, "the constraints changed"
-    assert project.executions(budget="laptop") == 1, "the budget changed"
-    assert project.log.read_text().splitlines()[-1] == "laptop"
-    project.lesson(LESSON.replace("import os", "import os  # changed"))
-    assert project.executions(budget="laptop") == 1, "the code changed"
+    assert project.executions() == 1, "the package and the budget changed"
+    assert project.logged() == ["laptop", "smoke"]
+
+
+def test_what_makes_the_cache_stale(tmp_path):
+    import build_book
+
+    build = tmp_path / "_build"
+    folders = [build / ".jupyter_cache", build / ".doctrees"]
+
+    def survives(budget="smoke"):
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        build_book.drop_stale_cache(tmp_path, build, budget)
+        return [folder.exists() for folder in folders]
+
+    assert survives() == [False, False], "a cache of unknown origin"
+    assert survives() == [True, True], "nothing changed"
+    (tmp_path / "ganvae_lessons/models").mkdir(parents=True)
+    for text in ("sign = 1\n", "sign = -1\n"):
+        (tmp_path / "ganvae_lessons/models/gan.py").write_text(text)
+        assert survives() == [False, False], "the package changed"
+        assert survives() == [True, True]
+    (tmp_path / "constraints.txt").write_text("numpy==2.1\n")
+    assert survives() == [False, False], "the constraints changed"
+    assert survives("laptop") == [False, False], "the budget changed"
+    assert survives("laptop") == [True, True]
+
+
+def test_the_book_takes_what_nbval_executed(project):
+    """A lesson that passes in nbval is not executed again, and its page shows that run."""
+    lesson = project.folder / "notebooks/01_lesson.ipynb"
+    source, before = lesson.read_bytes(), project.logged()
+    project.page("```{nb-exec-table}\n```")
+    other = notebook_tool.from_text(
+        "#%% code\n1\n\n#%% code tags=nbval-check-output\nprint(2)\n", "02"
+    )
+    other.cells[1].execution_count = 1
+    other.cells[1].outputs = [nbformat.v4.new_output("stream", text="3\n")]
+    path = project.folder / "notebooks/02_other.ipynb"  # in no book
+    notebook_tool.write(other, path)
+
+    options = ["--budget", "smoke", "--nbval-lax", "--nbval-current-env"]
+    ran = project.tool("run_lessons", *options, "notebooks")
+    path.unlink()
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "Cell outputs differ" in ran.stdout
+    assert "1 failed, 4 passed" in ran.stdout
+    assert "02_other.ipynb: not all cells passed; not for the book" in ran.stdout
+    assert "01_lesson.ipynb: not all" not in ran.stdout
+    assert project.logged() == [*before, "smoke"]
+    assert lesson.read_bytes() == source
+    cached = get_cache(project.html.parent / ".jupyter_cache").list_cache_records()
+    assert [Path(record.uri).name for record in cached] == ["01_lesson.ipynb"]
+
+    assert project.executions() == 0
+    page = (project.html / "notebooks/01_lesson.html").read_text()
+    assert f"execution number {len(before) + 1}\n" in page
+    assert "highlight-ipython3" in page
+    (picture,) = re.findall(r'src="\.\./(_images/[^"]*\.png)"', page)
+    assert (project.html / picture).read_bytes() == b64decode(PIXEL)
+    table = (project.html / "book/introduction.html").read_text()
+    assert re.search(r"<p>\d+\.\d+</p>", table), "no execution time"
 
 
 def test_a_failed_lesson_fails_every_build_and_shows_why(project):
@@ -152,7 +220,7 @@ def test_an_old_page_is_removed(project):
     (project.folder / "_toc.yml").write_text(TOC + "- file: book/extra\n")
     (project.folder / "book/extra.md").write_text("# Extra\n")
     assert project.build().returncode == 0
-    page = project.folder / "out/_build/html/book/extra.html"
+    page = project.html / "book/extra.html"
     assert page.exists()
     (project.folder / "_toc.yml").write_text(TOC)
     assert project.build().returncode == 0

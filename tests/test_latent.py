@@ -75,18 +75,19 @@ def test_inverting_a_linear_generator_is_least_squares(masked, prior_weight):
 
 @pytest.mark.verifies("latent.invert", against="a generator with a bad valley, found by hand")
 def test_more_starts_find_the_better_valley():
-    """G(z) = tanh(z³ − 2z)/2 is 0.47 near z = 1.76 only; from z < 0.8 descent ends at 0.40."""
+    """G(z) = tanh(z³ − 2z)/2 is 0.47 near z = 1.73 only; from z < 0.8 descent ends at 0.40."""
     latents = keras.Input((1,))
     images = keras.layers.Reshape((1, 1, 1))(
         keras.layers.Lambda(lambda z: keras.ops.tanh(z**3 - 2 * z) / 2)(latents)
     )
     model = keras.Model(latents, images)
     target = np.full((6, 1, 1, 1), 0.47, "float32")
-    _, one = latent.invert(model, target, steps=150, seed=3)
-    found, many = latent.invert(model, target, steps=150, starts=40, seed=3)
-    assert one.max() > 1e-3 > many.max()
-    np.testing.assert_allclose(np.tanh(found**3 - 2 * found) / 2, 0.47, atol=0.02)
-    again, _ = latent.invert(model, target, steps=150, starts=40, seed=3)
+    slow = {"steps": 300, "learning_rate": 0.03, "seed": 3}  # faster it is carried past the goal
+    _, one = latent.invert(model, target, **slow)
+    found, many = latent.invert(model, target, starts=120, **slow)
+    assert one.max() > 1e-3 > 1e-5 > many.max()
+    np.testing.assert_allclose(np.tanh(found**3 - 2 * found) / 2, 0.47, atol=3e-3)
+    again, _ = latent.invert(model, target, starts=120, **slow)
     np.testing.assert_array_equal(found, again)
 
 

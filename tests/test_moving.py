@@ -118,7 +118,9 @@ def test_constant_velocity_is_exact_between_bounces(clothes):
     exact = (forecast == clips.frames[:, 4:]).all(axis=(2, 3, 4))
     expected = np.logical_and.accumulate(straight[:, 2:], axis=1)[:, 1:]
     assert exact[expected].all() and 0.2 < expected[:, -1].mean() < 0.9
-    assert not exact[:, -1][known & ~expected[:, -1]].any()  # a bounce, and it is wrong
+    # a bounce before the last frame, and it is wrong (one at the last frame only turns it round)
+    displaced = (np.diff(clips.positions, axis=1) != clips.velocities[:, 2:3]).any(axis=(2, 3))
+    assert displaced[known, -1].any() and not exact[:, -1][known & displaced[:, -1]].any()
     # what really happens if nothing bounces: the object leaves the picture
     positions = clips.positions[:, 3:4] + clips.velocities[:, 3:4] * np.arange(1, 5)[:, None, None]
     outward = moving.render(clothes[clips.which], positions, 32)
@@ -143,7 +145,7 @@ def test_estimate_of_a_whole_picture():
 
 @pytest.mark.verifies("data.moving.cross_entropy", against="keras.losses.binary_crossentropy")
 def test_cross_entropy():
-    truth, forecast = np.random.default_rng(0).uniform(-1, 1, (2, 3, 4, 5, 5, 1))
+    truth, forecast = np.random.default_rng(0).uniform(-0.99, 0.99, (2, 3, 4, 5, 5, 1))
     found = moving.cross_entropy(truth, forecast)
     pixels = ((array.reshape(3, 4, 25) + 1) / 2 for array in (truth, forecast))
     expected = keras.losses.binary_crossentropy(*pixels) * 25

@@ -2,8 +2,9 @@
 
 jupyter-cache keys on a notebook's code cells alone. So the package, the constraints, Python and
 the budget go into a fingerprint beside the cache; where it differs, the cache is deleted. Changed
-prose executes nothing. Tables of the lessons' results are filled once those have run, and then the
-pages that hold them are written again. The html comes to OUTPUT/_build/html.
+prose executes nothing, nor does a lesson that tools/run_lessons.py ran before. Tables of the
+lessons' results are filled once those have run, and then the pages that hold them are written
+again. The html comes to OUTPUT/_build/html.
 """
 
 import argparse

