@@ -234,8 +234,11 @@ class DiagonalLSTM(Causal):
 @keras.saving.register_keras_serializable("ganvae_lessons")
 class DiagonalBiLSTM(Causal):
     """(B, H, W, 2h) → the same: one `DiagonalLSTM` from the left, one from the right, which sees
-    pixels that are still to come, so its output moves down by a row. Together they see all that
-    comes before (section 3.2). The sum, 1×1 to 2h maps, is added to the input."""
+    pixels that are still to come, so its output moves down by a row. Together they see all maps
+    before (section 3.2). The sum, 1×1 to 2h maps, is added to the input.
+
+    Behind a first layer with mask A one pixel stays unseen, the last of the row above: no map of
+    its own row knows it, and only those of the next row that are near the right edge do."""
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)

@@ -5,9 +5,10 @@ GAN's generator, and the reconstruction's likelihood is a Gaussian around the fe
 discriminator's layer. `Config.paper()` is their CelebA network (table 1; layer and latents as in
 their code). The defaults differ: 28 → 14 → 7 → 4 and back with 4×4 kernels, few maps, a leaky
 discriminator, features below all its normalizations, and their variance is 0.1², where the paper
-has 1: ours are smaller. In both, real and generated images are normalized apart, the two kinds
-of generated ones count as much as the real ones, together, and the decoder's adversarial loss is
-by default the non-saturating one.
+has 1: ours are smaller. With either, real and generated images are normalized apart (in their code
+together), the two kinds of generated ones count as much as the real ones, together, and the
+decoder's adversarial loss is by default the non-saturating one. `Config.paper()` sets sizes alone:
+their code's γ on CelebA is 1e-5, and it skips a player that is too far ahead.
 """
 
 import math
