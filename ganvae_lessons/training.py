@@ -268,9 +268,7 @@ class AdversarialModel(_Guarded):
         d_optimizer.build(self.discriminator.trainable_variables)
         self.ema_decay = ema_decay
         if ema_decay is not None:
-            self.ema_generator = keras.models.clone_model(self.generator)
-            self.ema_generator.trainable = False
-            self.ema_generator.set_weights(self.generator.get_weights())
+            self.ema_generator = _new_average(self.generator)
 
     def optimizers(self):
         return [self.g_optimizer, self.d_optimizer]
@@ -437,13 +435,8 @@ class PlayersModel(_Guarded):
         for name, network in players.items():
             optimizers[name].build(network.trainable_variables)
         self.ema_decay = ema_decay
-        self._averages = {}
-        if ema_decay is not None:
-            for name in self.averaged:
-                average = keras.models.clone_model(players[name])
-                average.trainable = False
-                average.set_weights(players[name].get_weights())
-                self._averages[name] = average
+        averaged = self.averaged if ema_decay is not None else ()
+        self._averages = {name: _new_average(players[name]) for name in averaged}
 
     def optimizers(self):
         return list(self._own_optimizers.values())
@@ -476,6 +469,14 @@ class PlayersModel(_Guarded):
 
     def test_step(self, batch):
         return self._report(self.objectives(batch, training=False))
+
+
+def _new_average(network):
+    """A copy of a network that no optimizer moves, with its weights, to begin an average."""
+    average = keras.models.clone_model(network)
+    average.trainable = False
+    average.set_weights(network.get_weights())
+    return average
 
 
 def _move_average(average, network, decay, step):

@@ -28,6 +28,12 @@ def shaken(layer, scale=0.7):
     return layer
 
 
+def built(layer, shape):
+    """The layer, built for inputs of a shape and shaken."""
+    layer.build(shape)
+    return shaken(layer)
+
+
 def small(kind, height, width, levels=2, layers=2):
     config = rnn.Config(kind, (height, width, 1), units=3, layers=layers, head=8, levels=levels)
     model = rnn.build_model(config)
@@ -111,11 +117,10 @@ def test_a_grey_value_is_seen_as_its_level():
 @pytest.mark.parametrize("mask", ["A", "B"])
 @pytest.mark.parametrize("size", [(3, 3), (7, 7), (5, 3), (1, 3)])
 def test_masked_convolution_sees_its_window(mask, size):
-    layer = pixelcnn.MaskedConv2D(3, size, mask)
-    layer.build((None, 6, 7, 2))
+    layer = built(pixelcnn.MaskedConv2D(3, size, mask), (None, 6, 7, 2))
     own = before if mask == "A" else before_or_self
     rule = lambda up, right: own(up, right) and up <= size[0] // 2 and abs(right) <= size[1] // 2  # noqa: E731
-    np.testing.assert_array_equal(seen(shaken(layer), 6, 7, 2), by_rule(6, 7, rule))
+    np.testing.assert_array_equal(seen(layer, 6, 7, 2), by_rule(6, 7, rule))
 
 
 @pytest.mark.verifies("models.pixelcnn.MaskedConv2D", against="Conv2D of the whole kernel × mask")
@@ -157,9 +162,7 @@ LAYERS = {  # the rules of what a pixel sees: `up` rows above it, `right` column
 @pytest.fixture(params=LAYERS)
 def causal(request):
     make, channels, rule = LAYERS[request.param]
-    layer = make()
-    layer.build((None, 6, 7, channels))
-    return shaken(layer), channels, rule
+    return built(make(), (None, 6, 7, channels)), channels, rule
 
 
 @pytest.mark.verifies("models.rnn.RowByRow", against="each pixel perturbed: all before it, no more")
@@ -211,9 +214,7 @@ def diagonal_by_hand(layer, x):
 @pytest.mark.verifies("models.rnn.DiagonalBiLSTM", against="two passes in NumPy, one moved down")
 def test_diagonal_lstm_by_hand():
     x = noise(2, 4, 5, 6)
-    layer = rnn.DiagonalBiLSTM(3)
-    layer.build(x.shape)
-    shaken(layer)
+    layer = built(rnn.DiagonalBiLSTM(3), x.shape)
     left = diagonal_by_hand(layer.from_left, x)
     np.testing.assert_allclose(layer.from_left(x), left, atol=1e-5)
     right = diagonal_by_hand(layer.from_right, x[:, :, ::-1])[:, :, ::-1]
@@ -225,9 +226,8 @@ def test_diagonal_lstm_by_hand():
 @pytest.mark.verifies("models.rnn.RowLSTM", against="equation 3 row by row in NumPy")
 def test_row_lstm_by_hand():
     x = noise(2, 4, 5, 6)
-    layer = rnn.RowLSTM(3)
-    layer.build(x.shape)
-    shaken(layer)
+    layer = built(rnn.RowLSTM(3), x.shape)
+    found = layer(x)
     to_gates = layer.input_to_state.kernel.numpy()[0]
     across, bias = layer.state_to_state.kernel.numpy(), layer.input_to_state.bias.numpy()
     widen, widen_bias = (weight.numpy() for weight in layer.widen.weights)
@@ -238,15 +238,13 @@ def test_row_lstm_by_hand():
         gates = gates + sum(hidden[:, k : k + 5] @ across[k] for k in range(3))
         state, cell = lstm_by_hand(gates, cell)
         hidden = np.pad(state, [[0, 0], [1, 1], [0, 0]])
-        np.testing.assert_allclose(layer(x)[:, r], x[:, r] + state @ widen + widen_bias, atol=1e-5)
+        np.testing.assert_allclose(found[:, r], x[:, r] + state @ widen + widen_bias, atol=1e-5)
 
 
 @pytest.mark.verifies("models.rnn.RowByRow", against="each row apart by keras.layers.LSTM and sums")
 def test_row_by_row_by_hand():
     x = noise(2, 4, 5, 1)
-    layer = rnn.RowByRow(3, 1, 4)
-    layer.build(x.shape)
-    shaken(layer)
+    layer = built(rnn.RowByRow(3, 1, 4), x.shape)
     kernel = layer.left.kernel.numpy()[0, :, 0]  # (9, 4): offsets −4 … 4
     for r, c in np.ndindex(4, 5):
         above = np.zeros((2, 3))
@@ -274,9 +272,7 @@ def test_skewing_by_hand(size):
 @pytest.mark.verifies("models.pixelcnn.ConvBlock", against="1601.06759, figure 5, of plain layers")
 def test_conv_block_by_hand():
     x = noise(2, 4, 5, 6)
-    layer = pixelcnn.ConvBlock(3)
-    layer.build(x.shape)
-    shaken(layer)
+    layer = built(pixelcnn.ConvBlock(3), x.shape)
     hidden = np.maximum(x, 0) @ layer.narrow.kernel.numpy() + layer.narrow.bias.numpy()
     hidden = ops.convert_to_numpy(layer.conv(np.maximum(hidden, 0)))
     expected = x + np.maximum(hidden, 0) @ layer.widen.kernel.numpy() + layer.widen.bias.numpy()

@@ -30,15 +30,6 @@ VERSIONS_SHOWN = ["tensorflow", "keras", "numpy", "matplotlib", "jupyter-book", 
 OUTPUTS = {"laptop": Path("."), "smoke": Path("_build/smoke")}
 
 
-def write_if_changed(path, text):
-    """Write a generated file only when its content changes: Sphinx goes by the file's time."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return True
-
-
 def fingerprint(root, budget):
     """Return a sha256 over all that a lesson's outputs depend on, but for its own cells."""
     digest = hashlib.sha256()
@@ -223,8 +214,8 @@ def build_book(root, budget, output):
     drop_stale_pages(root, build)
     copy_mathjax(root)
     machine = (build / "machine.md").read_text(encoding="utf-8")
-    write_if_changed(root / "book/_generated/machine.md", machine)
-    write_if_changed(root / "book/verification.md", make_verification.page(root))
+    fill_tables.write_if_changed(root / "book/_generated/machine.md", machine)
+    fill_tables.write_if_changed(root / "book/verification.md", make_verification.page(root))
     shutil.rmtree(html / "reports", ignore_errors=True)
 
     fill_tables.write(root, build)  # from the cache; where a lesson is not in it, they wait

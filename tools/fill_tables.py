@@ -18,6 +18,15 @@ PLACE = re.compile(r"\{\{\s*([^{}/]+)/([^{}:]+?)(?::([^{}]+?))?\s*\}\}")
 UNFILLED = "*The lessons whose runs fill this table have not been executed yet.*\n"
 
 
+def write_if_changed(path, text):
+    """Write a generated file only when its content changes: Sphinx goes by the file's time."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
 def write(root, build):
     """Write each table to book/_generated; return (changed files, lines of what is missing).
 
@@ -38,10 +47,7 @@ def write(root, build):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
         target = root / "book/_generated" / template.name
-        text = UNFILLED if wrong else filled
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
+        if write_if_changed(target, UNFILLED if wrong else filled):
             changed.append(target)
     for old in set((root / "book/_generated/tables").glob("*.png")) - pictures:
         old.unlink()

