@@ -5,8 +5,9 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+TEACH := $(VENV)/.stamp-teach
 PY := $(BIN)/python
-SOURCES := ganvae_lessons tests tools notebooks
+SOURCES := ganvae_lessons tests tools notebooks assignments
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 # The lessons are written for TensorFlow; its start-up messages help nobody.
@@ -19,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reference book test lint format data classifier readme-picture setup-cells constraints wheel-test system-packages clean
+.PHONY: help setup reference book assignments grade example-class test lint format data classifier readme-picture setup-cells constraints wheel-test system-packages clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -52,8 +53,22 @@ $(STAMP): pyproject.toml constraints.txt
 reference: $(STAMP)  ## add torch and torchmetrics, a second opinion for `make test` (0.2 to 5 GB)
 	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[reference]'
 
+$(TEACH): $(STAMP)
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[teach]'
+	@touch $@
+
 book: $(STAMP)  ## execute every lesson at the laptop budget and build _build/html/index.html
 	$(PY) tools/build_book.py --budget laptop
+
+assignments: $(TEACH)  ## write the students' versions of the assignments to _build/assignments
+	$(PY) tools/assignments.py
+
+grade: $(TEACH)  ## grade a folder of submissions: make grade SUBMISSIONS=folder [RESULTS=folder]
+	@if [ -z "$(SUBMISSIONS)" ]; then echo "name the folder: make grade SUBMISSIONS=folder" >&2; exit 2; fi
+	@$(PY) tools/grade.py "$(SUBMISSIONS)" $(if $(RESULTS),--results "$(RESULTS)")
+
+example-class: $(TEACH)  ## write submissions of all kinds to _build/example-class, to try grading
+	$(PY) tools/example_class.py _build/example-class
 
 # Each lesson runs once, in nbval; the smoke book is made of those runs, and some tests look at it.
 test: lint  ## lint, nbval over every lesson at the smoke budget, the book of that, then pytest
@@ -61,7 +76,7 @@ test: lint  ## lint, nbval over every lesson at the smoke budget, the book of th
 	$(PY) tools/build_book.py --budget smoke
 	GANVAE_BUDGET=smoke $(PY) -m pytest -q -rs --durations=10 tests
 
-lint: $(STAMP)  ## check style, formatting, the workflow file and the set-up cells
+lint: $(TEACH)  ## check style, formatting, the workflow file and the set-up cells
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -84,16 +99,18 @@ setup-cells: $(STAMP)  ## write the set-up cell into every lesson, the address e
 	$(PY) tools/setup_cell.py
 
 constraints:  ## resolve constraints.txt (needs uv and a network); UPGRADE=--upgrade for newer ones
-	uv pip compile pyproject.toml --extra book --extra test --extra reference --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra book --extra test --extra teach --extra reference --universal --python-version 3.11 \
 	  --no-annotate --no-header $(UPGRADE) -o constraints.txt
 
 wheel-test: $(STAMP)  ## run each lesson alone in an empty folder, with the wheel and no network
 	$(PY) tools/wheel_test.py
 
-system-packages:  ## install what tests use: Chromium, the full Fashion-MNIST (Debian or Ubuntu, as root)
+system-packages:  ## install Chromium, bubblewrap, the full Fashion-MNIST (Debian or Ubuntu, as root)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-	  chromium fonts-dejavu-core
+	  chromium fonts-dejavu-core bubblewrap util-linux
+	@# Ubuntu 24.04 keeps programs without a profile of their own out of user namespaces
+	sysctl -q -w kernel.apparmor_restrict_unprivileged_userns=0 2>/dev/null || true
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 	  dataset-fashion-mnist || echo "no dataset-fashion-mnist here: two tests will be skipped"
 

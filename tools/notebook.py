@@ -20,6 +20,14 @@ import nbformat
 import setup_cell
 
 CHECKED = "nbval-check-output"
+# How a cell of an assignment is graded, in nbgrader's words.
+ROLES = {
+    "answer": {"grade": False, "locked": False, "solution": True},  # code that the student writes
+    "test": {"grade": True, "locked": True, "solution": False},  # code that grades it
+    "written": {"grade": True, "locked": False, "solution": True},  # text, graded by the teacher
+    "locked": {"grade": False, "locked": True, "solution": False},  # code that tests rely on
+}
+OPTIONS = ("tags", "alt", "caption", "name", "width", "meta", "points")
 DELIMITER = re.compile(r"^#%% (md|code|setup)\b(.*)$")
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -28,14 +36,17 @@ METADATA = {
 
 
 def parse_options(text, line_number):
-    """Return cell metadata from `tags=a,b alt="..." caption="..." name=fig-x meta='{...}'`."""
+    """Return cell metadata from `tags=a,b alt="..." caption="..." name=fig-x meta='{...}'`.
+
+    In an assignment also `answer=ID`, `test=ID points=2`, `written=ID points=4`, `locked=ID`.
+    """
     options = {}
     for word in shlex.split(text):
         key, equals, value = word.partition("=")
-        if not equals or key not in ("tags", "alt", "caption", "name", "width", "meta"):
+        if not equals or key not in (*OPTIONS, *ROLES):
             raise ValueError(
                 f"line {line_number}: {word!r} is not an option of a cell; expected "
-                "tags=, alt=, caption=, name=, width= or meta=, with quotes around spaces"
+                f"{'=, '.join((*OPTIONS, *ROLES))}=, with quotes around spaces"
             )
         options[key] = value
     if "name" in options and "caption" not in options:
@@ -43,6 +54,11 @@ def parse_options(text, line_number):
     metadata = json.loads(options.get("meta", "{}"))
     if "tags" in options:
         metadata["tags"] = options["tags"].split(",")
+    for role in ROLES.keys() & options.keys():
+        metadata["nbgrader"] = {"grade_id": options[role], "schema_version": 3, "task": False}
+        metadata["nbgrader"].update(ROLES[role])
+        if ROLES[role]["grade"]:
+            metadata["nbgrader"]["points"] = int(options["points"])
     image = {key: options[key] for key in ("alt", "width") if key in options}
     figure = {key: options[key] for key in ("caption", "name") if key in options}
     mystnb = {"image": image} if image else {}
@@ -53,11 +69,19 @@ def parse_options(text, line_number):
     return metadata
 
 
+def role(nbgrader):
+    """Return which of ROLES a cell's nbgrader metadata describes."""
+    return next(name for name, marks in ROLES.items() if marks.items() <= nbgrader.items())
+
+
 def format_options(metadata):
     """Return the options text of a cell's metadata; the inverse of `parse_options`."""
-    rest = {key: value for key, value in metadata.items() if key not in ("tags", "mystnb")}
+    rest = {k: v for k, v in metadata.items() if k not in ("tags", "mystnb", "nbgrader")}
     mystnb = dict(metadata.get("mystnb", {}))
     options = {"tags": ",".join(metadata.get("tags", []))}
+    if "nbgrader" in metadata:
+        options[role(metadata["nbgrader"])] = metadata["nbgrader"]["grade_id"]
+        options["points"] = str(metadata["nbgrader"].get("points", ""))
     options.update(mystnb.pop("image", {}))
     options.update(mystnb.pop("figure", {}))
     if mystnb:

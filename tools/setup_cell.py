@@ -38,6 +38,11 @@ def notebooks(root=ROOT):
     return sorted((root / "notebooks").glob("*.ipynb"))
 
 
+def assignments(root=ROOT):
+    """Return the paths of the assignments' sources, in order."""
+    return sorted((root / "assignments/source").glob("*/*.ipynb"))
+
+
 def find_cell(notebook):
     """Return the first code cell of a notebook (a dictionary), or None."""
     return next((cell for cell in notebook["cells"] if cell["cell_type"] == "code"), None)
@@ -99,7 +104,7 @@ def owner_and_name(address):
 def check(root=ROOT, repository=REPOSITORY, tag=TAG):
     """Return one line for each notebook or file that disagrees with this file."""
     problems = []
-    for path in notebooks(root):
+    for path in notebooks(root) + assignments(root):
         problem = cell_problem(json.loads(path.read_text(encoding="utf-8")), repository, tag)
         if problem:
             problems.append(f"{path.relative_to(root)}: {problem}")
@@ -116,7 +121,11 @@ def check(root=ROOT, repository=REPOSITORY, tag=TAG):
 
 def write(root=ROOT, repository=REPOSITORY, tag=TAG, previous=None):
     """Write the cell and the address everywhere; return the names of the changed files."""
-    changed = [path.name for path in notebooks(root) if write_cell(path, repository, tag)]
+    changed = [
+        path.name
+        for path in notebooks(root) + assignments(root)
+        if write_cell(path, repository, tag)
+    ]
     old, new = owner_and_name(previous or REPOSITORY), owner_and_name(repository)
     for name in FILES_WITH_ADDRESS:
         path = root / name

@@ -1,0 +1,44 @@
+"""Write the students' versions of the assignments: `python tools/assignments.py [--out FOLDER]`.
+
+The sources hold the solutions and the hidden tests; nbgrader takes both out. What is written runs
+alone, in Colab too: the first cell installs the package where it is missing.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import nbformat
+from grading import course
+from grading.judge import role
+
+
+def release(sources=course.SOURCES):
+    """Return {name: notebook} of the students' versions."""
+    with tempfile.TemporaryDirectory() as folder:
+        return course.Course(folder, sources).release()
+
+
+def points(notebook):
+    """Return the points of an assignment: automatic, written."""
+    marks = [cell.metadata["nbgrader"] for cell in notebook.cells if role(cell)]
+    return tuple(
+        sum(mark["points"] for mark in marks if mark["grade"] and mark["solution"] == written)
+        for written in (False, True)
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=course.ROOT / "_build/assignments")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, notebook in release().items():
+        path = options.out / f"{name}.ipynb"
+        nbformat.write(notebook, path)
+        automatic, written = points(notebook)
+        print(f"{path}: {automatic:g} points by tests, {written:g} by you")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Put a submission into the form that was handed out, and say what had to be done.
+
+The student's code is kept in its order; what was not the student's to change comes from the source:
+tests, helpers, points. A cell that lost its metadata is found again by its id or by what it says.
+"""
+
+import ast
+import copy
+import json
+import os
+import re
+import stat
+
+import nbformat
+
+from .judge import grade_id, role
+
+SIZE = 20 * 2**20  # bytes of a submission
+SUSPICIOUS_CALLS = re.compile(
+    r"setattr|exec|eval|__import__|open|get_ipython"
+    r"|os\.(system|popen|fork|exec\w*|spawn\w*|kill|_exit|remove)|.*\.write_(text|bytes)"
+)
+SUSPICIOUS_MODULES = {
+    "socket", "subprocess", "ctypes", "urllib", "requests", "http", "gc", "inspect", "importlib",
+    "multiprocessing", "signal", "shutil",
+}  # fmt: skip
+FINISHED_MODULES = {"losses", "models", "training", "metrics", "latent"}
+
+
+class Unreadable(Exception):
+    """A submission that no notebook can be read from; the text says why."""
+
+
+def read(path):
+    """Return the notebook in a file that a student sent; Unreadable says what is wrong with it."""
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise Unreadable("is not a plain file")
+    if status.st_size > SIZE:
+        raise Unreadable(
+            f"holds {status.st_size:,} bytes, expected at most {SIZE:,}; clear its outputs"
+        )
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise Unreadable(
+            f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise Unreadable(f"is not a notebook: {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
+        raise Unreadable("is not a notebook of format 4: it has no list of cells")
+    for cell in content["cells"]:
+        if not isinstance(cell, dict) or not isinstance(cell.get("source", ""), str | list):
+            raise Unreadable("is not a notebook of format 4: a cell has no text")
+        if isinstance(cell.get("source"), list):
+            cell["source"] = "".join(str(line) for line in cell["source"])
+        cell.setdefault("source", "")
+        if not isinstance(cell.get("metadata"), dict):
+            cell["metadata"] = {}
+        if not isinstance(cell["metadata"].get("nbgrader", {}), dict):
+            del cell["metadata"]["nbgrader"]
+    return content
+
+
+def identify(content, sources):
+    """Return the name of the assignment that a submission answers, or None."""
+    counts = {}
+    for name, source in sources.items():
+        ours = {cell["id"] for cell in source.cells}
+        marks = {grade_id(cell) for cell in source.cells if role(cell)}
+        texts = {cell.source.strip() for cell in source.cells}
+        counts[name] = sum(
+            cell.get("id") in ours
+            or cell["metadata"].get("nbgrader", {}).get("grade_id") in marks
+            or cell["source"].strip() in texts
+            for cell in content["cells"]
+        )
+    best = max(counts, key=counts.get)
+    return best if counts[best] >= 3 else None
+
+
+def repair(content, source, release):
+    """Return (notebook, warnings): the source's notebook with the student's answers in it.
+
+    `source` holds the tests, hidden ones included; `release` is what the student was given.
+    Cells that the student added stand, as code, behind the cell that they followed.
+    """
+    warnings = []
+    theirs = content["cells"]
+    place = _match(theirs, release, warnings)
+    result = copy.deepcopy(source)
+    added = {}  # index in the source → cells of the student's that follow it
+    position = -1
+    for index, cell in enumerate(theirs):
+        if index in place:
+            position = place[index]
+        elif cell.get("cell_type") == "code" and cell["source"].strip():
+            if role(cell) == "test":
+                continue  # a copy of a test, or one of the student's making
+            added.setdefault(position, []).append(cell["source"])
+    answered = {}
+    for index, ours in place.items():
+        answered.setdefault(ours, []).append(theirs[index]["source"])
+    cells = []
+    for number, (cell, given) in enumerate(zip(result.cells, release.cells, strict=True)):
+        _fill(cell, given, answered.get(number, []), warnings)
+        cells.append(cell)
+        for extra, text in enumerate(added.get(number, [])):
+            identity = f"{cell.id}-extra-{extra}"
+            cells.append(nbformat.v4.new_code_cell(text, id=identity, metadata={}))
+    for extra, text in enumerate(added.get(-1, [])):
+        cells.insert(extra, nbformat.v4.new_code_cell(text, id=f"extra-{extra}", metadata={}))
+    result.cells = cells
+    return result, warnings
+
+
+def _fill(cell, given, texts, warnings):
+    """Put the student's version of a handed-out cell into the source's, where that is theirs."""
+    kind = role(cell)
+    own = [text for text in texts if text.strip() != given.source.strip()]
+    if kind in ("answer", "written"):
+        if not texts:
+            warnings.append(f"the answer {grade_id(cell)!r} is missing: look for it by hand")
+        if len(own) > 1:
+            warnings.append(f"the answer {grade_id(cell)!r} stands there twice: the last counts")
+        cell.source = own[-1] if own else given.source
+    elif kind == "test" and not texts:
+        warnings.append(f"the test {grade_id(cell)!r} was deleted: it was put back")
+    elif kind and own:
+        what = "test" if kind == "test" else "helper"
+        warnings.append(f"the {what} {grade_id(cell)!r} was edited: the original was used")
+    elif not kind and own and cell.cell_type == "code" and not _is_setup(cell):
+        cell.source = own[-1]
+
+
+def _is_setup(cell):
+    return "setup" in cell.metadata.get("tags", [])
+
+
+def _match(theirs, release, warnings):
+    """Return {index of a student's cell: index of the handed-out cell that it is}."""
+    by_mark = {grade_id(cell): n for n, cell in enumerate(release.cells) if role(cell)}
+    by_id = {cell.id: n for n, cell in enumerate(release.cells)}
+    by_text = {cell.source.strip(): n for n, cell in enumerate(release.cells)}
+    by_names = {
+        names: n
+        for n, cell in enumerate(release.cells)
+        if role(cell) == "answer" and (names := _defined(cell.source))
+    }
+    after = {n - 1: n for n, cell in enumerate(release.cells) if role(cell) == "written"}
+    place, lost = {}, []
+    for index, cell in enumerate(theirs):
+        mark = cell["metadata"].get("nbgrader", {}).get("grade_id")
+        if isinstance(mark, str) and mark in by_mark:
+            place[index] = by_mark[mark]
+            continue
+        text = cell["source"].strip()
+        ours = by_id.get(str(cell.get("id")), by_text.get(text))
+        if ours is None and cell.get("cell_type") == "code":
+            ours = by_names.get(_defined(text))
+        if ours is None and cell.get("cell_type") == "markdown":
+            ours = after.get(place.get(index - 1))
+        if ours is not None:
+            place[index] = ours
+            if role(release.cells[ours]) in ("answer", "written", "test"):
+                lost.append(grade_id(release.cells[ours]))
+    if lost:
+        warnings.append(
+            f"{len(lost)} cells had lost nbgrader's metadata and were found by their ids or texts"
+        )
+    return place
+
+
+def _defined(source):
+    """The names of the functions and classes that a cell defines, or () if it is no Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    kinds = ast.FunctionDef | ast.ClassDef
+    return tuple(node.name for node in tree.body if isinstance(node, kinds))
+
+
+def suspicions(notebook):
+    """Return what a teacher should look at: reaching for the system, the checker, the solution."""
+    found = []
+    for number, cell in enumerate(notebook.cells, 1):
+        if cell.cell_type != "code" or role(cell) in ("test", "locked"):
+            continue
+        if _is_setup(cell):
+            continue
+        for what in _reaches(cell.source):
+            found.append(f"cell {number} {what}: look at it")
+    return found
+
+
+def _reaches(source):
+    try:
+        tree = ast.parse(re.sub(r"^\s*[%!].*$", "pass", source, flags=re.M))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            module = getattr(node, "module", "") or ""
+            roots = {module.split(".")[0]} if module else {name.split(".")[0] for name in names}
+            if bad := sorted(roots & SUSPICIOUS_MODULES):
+                found.append(f"imports {', '.join(bad)}")
+            parts = {part for name in [module, *names] for part in name.split(".")}
+            if "ganvae_lessons" in parts and (bad := sorted(parts & FINISHED_MODULES)):
+                found.append(f"imports the package's finished {', '.join(bad)}")
+        elif isinstance(node, ast.Assign | ast.AugAssign | ast.Delete):
+            targets = node.targets if hasattr(node, "targets") else [node.target]
+            for target in targets:
+                text = ast.unparse(target)
+                if re.match(r"(checks|np|numpy|ganvae_lessons|sys\.modules)[.\[]", text):
+                    found.append(f"changes {text}")
+        elif isinstance(node, ast.Call):
+            text = ast.unparse(node.func)
+            if SUSPICIOUS_CALLS.fullmatch(text):
+                found.append(f"calls {text}")
+    return sorted(set(found))
