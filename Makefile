@@ -61,7 +61,7 @@ book: $(STAMP)  ## execute every lesson at the laptop budget and build _build/ht
 	$(PY) tools/build_book.py --budget laptop
 
 assignments: $(TEACH)  ## write the students' versions of the assignments to _build/assignments
-	$(PY) tools/assignments.py
+	$(PY) tools/make_assignments.py
 
 grade: $(TEACH)  ## grade a folder of submissions: make grade SUBMISSIONS=folder [RESULTS=folder]
 	@if [ -z "$(SUBMISSIONS)" ]; then echo "name the folder: make grade SUBMISSIONS=folder" >&2; exit 2; fi

@@ -110,7 +110,7 @@ def lost(notebook, toy, limits=FAST):
     verdict = judge.run(made, limits)
     failed = sorted(name for name, message in verdict.tests.items() if message)
     assert sorted(verdict.tests) == TESTS
-    return failed, warnings + repair.suspicions(made) + verdict.warnings
+    return failed, warnings + repair.suspicions(made, toy[0]) + verdict.warnings
 
 
 def with_answer(notebook, name, text):
@@ -345,6 +345,7 @@ def test_an_answer_twice(toy):
     [
         ("from ganvae_lessons import losses", "finished losses"),
         ("import ganvae_lessons.models.gan as g", "finished models"),
+        ("answer = losses.get('minimax')", "finished losses.get"),
         ("checks.close = print", "changes checks.close"),
         ("import socket", "imports socket"),
         ("import os\nos.system('ls')", "calls os.system"),
@@ -355,14 +356,14 @@ def test_suspicions(code, what, toy):
     notebook = with_answer(right(toy), "double", code + "\ndef double(x): return 2 * np.asarray(x)")
     made, warnings = repair.repair(json.loads(json.dumps(notebook)), toy[0], toy[1])
     assert not warnings
-    warnings = repair.suspicions(made)
+    warnings = repair.suspicions(made, toy[0])
     assert any(what in warning for warning in warnings)
 
 
 def test_no_suspicion_without_reason(toy):
     text = "import math\nfrom ganvae_lessons import data, checks\ndef double(x): return 2 * x"
     notebook = with_answer(right(toy), "double", text)
-    assert repair.suspicions(repair.repair(notebook, toy[0], toy[1])[0]) == []
+    assert repair.suspicions(repair.repair(notebook, toy[0], toy[1])[0], toy[0]) == []
 
 
 @pytest.mark.parametrize(

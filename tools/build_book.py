@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import fill_tables
+import make_teaching
 import make_verification
 import yaml
 
@@ -216,6 +217,8 @@ def build_book(root, budget, output):
     machine = (build / "machine.md").read_text(encoding="utf-8")
     fill_tables.write_if_changed(root / "book/_generated/machine.md", machine)
     fill_tables.write_if_changed(root / "book/verification.md", make_verification.page(root))
+    assignments = make_teaching.page(root)
+    fill_tables.write_if_changed(root / "book/_generated/assignments.md", assignments)
     shutil.rmtree(html / "reports", ignore_errors=True)
 
     fill_tables.write(root, build)  # from the cache; where a lesson is not in it, they wait

@@ -11,7 +11,7 @@ import re
 import tomllib
 from pathlib import Path
 
-import assignments
+import make_assignments
 import nbformat
 from grading import course
 from grading.judge import grade_id, role
@@ -192,7 +192,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
-    deserved = write_class(options.folder, assignments.release(), course.load_sources())
+    deserved = write_class(options.folder, make_assignments.release(), course.load_sources())
     print(f"{len(deserved)} submissions in {options.folder}")
 
 

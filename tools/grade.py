@@ -46,7 +46,7 @@ def grade_one(submission, source, release, store, limits=None):
         partial = store.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(verdict)), encoding="utf-8")
         partial.rename(store)
-    suspicions = repair.suspicions(notebook)
+    suspicions = repair.suspicions(notebook, source)
     return report.Graded(submission, notebook, verdict, notes, suspicions, again)
 
 

@@ -132,6 +132,11 @@ def from_text(text, prefix):
             raise ValueError(f"cell {index} is empty; remove its '#%%' line")
         new = nbformat.v4.new_markdown_cell if kind == "md" else nbformat.v4.new_code_cell
         notebook.cells.append(new(source, metadata=metadata, id=f"{prefix}-{index:03d}"))
+    marks = [
+        cell.metadata.nbgrader.grade_id for cell in notebook.cells if "nbgrader" in cell.metadata
+    ]
+    if twice := sorted({mark for mark in marks if marks.count(mark) > 1}):
+        raise ValueError(f"two cells are called {', '.join(twice)}; answers and tests need names")
     return notebook
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import signal
-import sys
 
 import numpy as np
 
@@ -104,14 +103,6 @@ class Agent:
 
     def do_len(self, request):
         return len(self.objects[request["of"]])
-
-    def do_reset(self, request):
-        """Forget everything: for tests, which run many versions of one notebook."""
-        self.objects.clear()
-        self.shell.reset()
-        if "keras" in sys.modules:
-            sys.modules["keras"].backend.clear_session()
-            sys.modules["keras"].utils.set_random_seed(0)
 
     def encode(self, value):
         """Plain data as data, arrays and tensors as arrays, all else as a reference."""

@@ -116,4 +116,5 @@ class Course:
     @staticmethod
     def _must(result, what):
         if not result["success"]:
-            raise RuntimeError(f"nbgrader failed at {what}: {result['error'] or result['log']}")
+            log = (result["log"] or result["error"] or "")[-2000:]
+            raise RuntimeError(f"nbgrader failed at {what}:\n{log}")

@@ -49,6 +49,7 @@ class Session:
         self._reply(START)
 
     def close(self):
+        """Stop the sandbox and all that runs in it."""
         self.process.kill()
         self.process.wait()
         self.process.stdin.close()

@@ -184,16 +184,20 @@ def _defined(source):
     return tuple(node.name for node in tree.body if isinstance(node, kinds))
 
 
-def suspicions(notebook):
-    """Return what a teacher should look at: reaching for the system, the checker, the solution."""
+def suspicions(notebook, source):
+    """Return what a teacher should look at: reaching for the system, the checker, the solution.
+
+    `notebook` is a repaired one; what the assignment's own cells do is no matter.
+    """
+    ours = {cell.id: cell.source for cell in source.cells}
     found = []
     for number, cell in enumerate(notebook.cells, 1):
-        if cell.cell_type != "code" or role(cell) in ("test", "locked"):
+        if cell.cell_type != "code" or cell.source == ours.get(cell.id):
             continue
-        if _is_setup(cell):
-            continue
+        allowed = set(_reaches(ours.get(cell.id, "")))
         for what in _reaches(cell.source):
-            found.append(f"cell {number} {what}: look at it")
+            if what not in allowed:
+                found.append(f"cell {number} {what}: look at it")
     return found
 
 
@@ -213,6 +217,9 @@ def _reaches(source):
             parts = {part for name in [module, *names] for part in name.split(".")}
             if "ganvae_lessons" in parts and (bad := sorted(parts & FINISHED_MODULES)):
                 found.append(f"imports the package's finished {', '.join(bad)}")
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id in FINISHED_MODULES:
+                found.append(f"uses the package's finished {ast.unparse(node)}")
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.Delete):
             targets = node.targets if hasattr(node, "targets") else [node.target]
             for target in targets:

@@ -1,4 +1,4 @@
-"""Write the students' versions of the assignments: `python tools/assignments.py [--out FOLDER]`.
+"""Write the students' versions of the assignments: `make assignments`, or with `--out FOLDER`.
 
 The sources hold the solutions and the hidden tests; nbgrader takes both out. What is written runs
 alone, in Colab too: the first cell installs the package where it is missing.
