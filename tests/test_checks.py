@@ -123,6 +123,7 @@ def test_raises():
     assert "raises KeyError" in fails(checks.raises, ValueError, look_up, "dog", what="look_up")
     message = fails(checks.raises, KeyError, look_up, "dog", what="it", mentions=["unknown"])
     assert "expected it to name ['unknown']" in message
+
     def blank():
         raise NotImplementedError
 

@@ -297,9 +297,12 @@ def test_what_is_missing_is_said(monkeypatch):
 @needs_sandbox
 def test_deleted_and_edited_tests_are_put_back(toy):
     failed, warnings = lost(example_class.without_tests(right(toy)), toy)
-    assert failed == [] and len(warnings) == 3 and "was deleted" in warnings[0]
+    assert failed == [] and "deleted tests (they were put back): double-value, tot" in warnings[0]
     failed, warnings = lost(example_class.with_tests_edited(toy[1]), toy)
-    assert failed == TESTS and "was edited: the original was used" in warnings[0]
+    assert (
+        failed == TESTS
+        and "edited tests or helpers (the originals were used): double" in warnings[0]
+    )
 
 
 @needs_sandbox
@@ -324,7 +327,7 @@ def test_added_cells_keep_their_place_and_missing_answers_are_named(toy):
     sources = [cell.source for cell in repaired.cells]
     assert sources.index("two = 2") == index
     assert "def total(x, factor):\n    # Write your answer here." in "\n".join(sources)
-    assert any("'total' is missing" in warning for warning in warnings)
+    assert any("missing answers (look for them by hand): total" in warning for warning in warnings)
     assert sources[-1] == "Because, says\nthe student."
 
 
@@ -337,7 +340,7 @@ def test_an_answer_twice(toy):
     repaired, warnings = repair.repair(json.loads(json.dumps(notebook)), toy[0], toy[1])
     answers = [cell.source for cell in repaired.cells if judge.role(cell) == "answer"]
     assert "return 2 *" in answers[0]
-    assert any("stands there twice" in warning for warning in warnings)
+    assert any("stand there twice (the last counts): double" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(
@@ -464,6 +467,8 @@ def test_feedback_page(graded):
     _, results, _, _ = graded
     page = (results / "feedback/half-a0_toy.html").read_text()
     assert "Not read yet" in page
+    assert '<a href="#double-value">double-value</a>' in page
+    assert '<a href="#why">why, written</a>' in page
     assert "total([1, 2], 1) has shape (2,), expected ()" in page
     assert "rng" not in page and "HIDDEN" not in page  # hidden tests stay hidden
     assert "https://cdn" not in page

@@ -1,7 +1,8 @@
 """Write a class of submissions to try the grading on: `python tools/example_class.py FOLDER`.
 
-For each assignment a student who has everything right, one who sent the blank notebook, and one for
-each usual mistake of assignments/mistakes; and those that a grader must survive (`HOSTILE`).
+For each assignment a student who has everything right, one who sent the blank notebook, and one who
+makes a usual mistake (`--all`: one for each of assignments/mistakes); and those that a grader must
+survive (`HOSTILE`, and files damaged on the way). FOLDER-deserved.json says what each is to lose.
 """
 
 import argparse
@@ -154,7 +155,7 @@ def without_metadata(notebook, ids=True):
     return notebook
 
 
-def write_class(folder, releases, sources):
+def write_class(folder, releases, sources, everything=False):
     """Write the example class; return {student: the tests to lose, or None: cannot be graded}."""
     deserved = {}
 
@@ -170,7 +171,7 @@ def write_class(folder, releases, sources):
         tests = [grade_id(cell) for cell in source.cells if role(cell) == "test"]
         put(f"{short}-right", name, filled(release, answers(source)), [])
         put(f"{short}-blank", name, release, tests)
-        for mistake in mistakes(name):
+        for mistake in mistakes(name)[: None if everything else 1]:
             made = filled(release, mistaken(source, mistake))
             put(f"{short}-{mistake['name']}", name, made, mistake["loses"])
 
@@ -191,8 +192,12 @@ def write_class(folder, releases, sources):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--all", action="store_true", help="a student for every usual mistake")
     options = parser.parse_args()
-    deserved = write_class(options.folder, make_assignments.release(), course.load_sources())
+    releases, sources = make_assignments.release(), course.load_sources()
+    deserved = write_class(options.folder, releases, sources, options.all)
+    text = json.dumps(deserved, indent=1)
+    options.folder.with_name(options.folder.name + "-deserved.json").write_text(text)
     print(f"{len(deserved)} submissions in {options.folder}")
 
 

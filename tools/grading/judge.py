@@ -74,7 +74,7 @@ def judge(source, session):
     except remote.RemoteError as error:
         if error.type_name == "NotImplementedError":
             return "there is no answer here yet"
-        return f"your code raised {error.type_name}: {error}"
+        return f"your code raised {error.type_name}: {error}".rstrip(": ")
     except AssertionError as error:
         return str(error) or "an assertion does not hold"
     except (remote.Dead, MemoryError):
@@ -92,10 +92,12 @@ def run(notebook, limits=None):
     limits = limits or sandbox.Limits()
     verdict = Verdict()
     deadline = time.monotonic() + limits.total_seconds
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    cells = notebook["cells"]
     guilty, session, restarts = set(), None, 0
     try:
         for number, cell in enumerate(cells):
+            if cell["cell_type"] != "code":
+                continue
             test = role(cell) == "test"
             if time.monotonic() > deadline or restarts > RESTARTS:
                 why = (
@@ -132,7 +134,8 @@ def run(notebook, limits=None):
 
 def _replay(session, cells, guilty):
     for cell in cells:
-        if role(cell) != "test" and cell["id"] not in guilty:
+        code = cell["cell_type"] == "code" and role(cell) != "test"
+        if code and cell["id"] not in guilty:
             _run_cell(session, cell)
 
 

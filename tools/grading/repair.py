@@ -24,7 +24,7 @@ SUSPICIOUS_MODULES = {
     "socket", "subprocess", "ctypes", "urllib", "requests", "http", "gc", "inspect", "importlib",
     "multiprocessing", "signal", "shutil",
 }  # fmt: skip
-FINISHED_MODULES = {"losses", "models", "training", "metrics", "latent"}
+FINISHED_MODULES = {"losses", "models", "training", "metrics", "latent", "theory"}
 
 
 class Unreadable(Exception):
@@ -104,9 +104,10 @@ def repair(content, source, release):
     answered = {}
     for index, ours in place.items():
         answered.setdefault(ours, []).append(theirs[index]["source"])
-    cells = []
+    cells, changed = [], {}
     for number, (cell, given) in enumerate(zip(result.cells, release.cells, strict=True)):
-        _fill(cell, given, answered.get(number, []), warnings)
+        if what := _fill(cell, given, answered.get(number, [])):
+            changed.setdefault(what, []).append(grade_id(cell))
         cells.append(cell)
         for extra, text in enumerate(added.get(number, [])):
             identity = f"{cell.id}-extra-{extra}"
@@ -114,26 +115,30 @@ def repair(content, source, release):
     for extra, text in enumerate(added.get(-1, [])):
         cells.insert(extra, nbformat.v4.new_code_cell(text, id=f"extra-{extra}", metadata={}))
     result.cells = cells
+    warnings += [what.format(", ".join(marks)) for what, marks in changed.items()]
     return result, warnings
 
 
-def _fill(cell, given, texts, warnings):
-    """Put the student's version of a handed-out cell into the source's, where that is theirs."""
-    kind = role(cell)
+def _fill(cell, given, texts):
+    """Put the student's version of a handed-out cell into the source's, where that is theirs.
+
+    Return what the teacher should know, with a place for the cell's name, or None.
+    """
+    kind, what = role(cell), None
     own = [text for text in texts if text.strip() != given.source.strip()]
     if kind in ("answer", "written"):
-        if not texts:
-            warnings.append(f"the answer {grade_id(cell)!r} is missing: look for it by hand")
-        if len(own) > 1:
-            warnings.append(f"the answer {grade_id(cell)!r} stands there twice: the last counts")
         cell.source = own[-1] if own else given.source
+        if not texts:
+            what = "missing answers (look for them by hand): {}"
+        elif len(own) > 1:
+            what = "answers that stand there twice (the last counts): {}"
     elif kind == "test" and not texts:
-        warnings.append(f"the test {grade_id(cell)!r} was deleted: it was put back")
+        what = "deleted tests (they were put back): {}"
     elif kind and own:
-        what = "test" if kind == "test" else "helper"
-        warnings.append(f"the {what} {grade_id(cell)!r} was edited: the original was used")
+        what = "edited tests or helpers (the originals were used): {}"
     elif not kind and own and cell.cell_type == "code" and not _is_setup(cell):
         cell.source = own[-1]
+    return what
 
 
 def _is_setup(cell):

@@ -233,6 +233,10 @@ def write_feedback(page, folder, one):
         f'<script nonce="{nonce}" src="mathjax/{MATHJAX}"></script>'
     )
     text = text.replace("<head>", f"<head>{head}", 1)
+    text = re.sub(r'<a href="#([\w-]+)">Test cell</a>', r'<a href="#\1">\1</a>', text)
+    text = re.sub(
+        r'<a href="#([\w-]+)">Written response</a>', r'<a href="#\1">\1, written</a>', text
+    )
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in one.notes + one.verdict.warnings)
     if notes:
         text = re.sub("<body[^>]*>", lambda match: f"{match[0]}<ul>{notes}</ul>", text, count=1)

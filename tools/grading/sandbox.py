@@ -38,9 +38,9 @@ ENVIRONMENT = {
 class Limits:
     """What a submission may use; seconds of wall-clock time, bytes."""
 
-    cell_seconds: float = 60
-    test_seconds: float = 30
-    total_seconds: float = 240
+    cell_seconds: float = 40
+    test_seconds: float = 20
+    total_seconds: float = 180
     memory: int = 4 * 2**30
     files: int = 2**28  # all of /tmp, which is memory too
     processes: int = 256  # threads count
