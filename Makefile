@@ -8,6 +8,7 @@ STAMP := $(VENV)/.stamp
 TEACH := $(VENV)/.stamp-teach
 PY := $(BIN)/python
 SOURCES := ganvae_lessons tests tools notebooks assignments
+JOBS ?= 2
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 # The lessons are written for TensorFlow; its start-up messages help nobody.
@@ -72,9 +73,9 @@ example-class: $(TEACH)  ## write submissions of all kinds to _build/example-cla
 
 # Each lesson runs once, in nbval; the smoke book is made of those runs, and some tests look at it.
 test: lint  ## lint, nbval over every lesson at the smoke budget, the book of that, then pytest
-	$(PY) tools/run_lessons.py --budget smoke -q -rs --durations=10 $(NBVAL) notebooks
+	$(PY) tools/run_lessons.py --budget smoke --jobs $(JOBS) -q -rs $(NBVAL) notebooks
 	$(PY) tools/build_book.py --budget smoke
-	GANVAE_BUDGET=smoke $(PY) -m pytest -q -rs --durations=10 tests
+	GANVAE_BUDGET=smoke $(PY) -m pytest -q -rs --durations=10 -n $(JOBS) --dist loadfile tests
 
 lint: $(TEACH)  ## check style, formatting, the workflow file and the set-up cells
 	$(PY) -m ruff check $(SOURCES)

@@ -349,6 +349,9 @@ def test_an_answer_twice(toy):
         ("from ganvae_lessons import losses", "finished losses"),
         ("import ganvae_lessons.models.gan as g", "finished models"),
         ("answer = losses.get('minimax')", "finished losses.get"),
+        ("def scaled(x, factor): return 0", "redefines scaled, which tests rely on"),
+        ("scaled = sum", "redefines scaled"),
+        ("globals()['scaled'] = sum", "calls globals"),
         ("checks.close = print", "changes checks.close"),
         ("import socket", "imports socket"),
         ("import os\nos.system('ls')", "calls os.system"),
@@ -364,7 +367,10 @@ def test_suspicions(code, what, toy):
 
 
 def test_no_suspicion_without_reason(toy):
-    text = "import math\nfrom ganvae_lessons import data, checks\ndef double(x): return 2 * x"
+    text = (
+        "import math\nfrom ganvae_lessons import data, checks\n"
+        "def double(x, training=None):\n    scaled = 2 * x\n    return scaled or training.T"
+    )
     notebook = with_answer(right(toy), "double", text)
     assert repair.suspicions(repair.repair(notebook, toy[0], toy[1])[0], toy[0]) == []
 
@@ -566,9 +572,13 @@ def test_interrupted_run_leaves_nothing_running_and_goes_on(toy, tmp_path):
     )
     assert "ada" in process.stdout.readline()
     time.sleep(1)
+    children = ["pgrep", "--parent", str(process.pid), "bwrap"]
+    (sandboxed,) = subprocess.run(children, capture_output=True, text=True).stdout.split()
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 130 and "goes on from here" in out
-    assert subprocess.run(["pgrep", "-f", "/package/agent.py"], capture_output=True).stdout == b""
+    time.sleep(0.5)
+    status = Path(f"/proc/{sandboxed}/status")  # gone, or dead and not yet buried
+    assert not status.exists() or "State:\tZ" in status.read_text()
     kept = list((tmp_path / "class-graded/judged").glob("*.json"))
     assert len(kept) == 1

@@ -2,9 +2,11 @@
 
 python tools/run_lessons.py --budget smoke --nbval-lax --nbval-current-env notebooks
 
-All but --budget goes to pytest. A notebook whose cells all passed is put into the execution cache
-that build_book.py uses, so the book is built from this run and executes nothing again. A notebook
-with a failed, skipped or deselected cell is not. The notebooks themselves are only read.
+All but --budget and --jobs goes to pytest. With --jobs 2 each lesson has a process of its own, two
+at a time: at the smoke budget most of a lesson keeps one core busy. A notebook whose cells all
+passed is put into the execution cache that build_book.py uses, so the book is built from this run
+and executes nothing again. A notebook with a failed, skipped or deselected cell is not. The
+notebooks themselves are only read.
 
 nbval drops `clear_output` and updates of displays; a lesson that used them would look different
 here and in `make book`.
@@ -13,7 +15,11 @@ here and in `make book`.
 import argparse
 import copy
 import os
+import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 
 import build_book
 import nbformat
@@ -76,14 +82,48 @@ class BookCache:
         self.stored.add(notebook)
 
 
+def run_apart(jobs, budget, arguments):
+    """Run each notebook in a process of its own, `jobs` at a time; return 0 if all passed."""
+    paths = [Path(argument) for argument in arguments if Path(argument).exists()]
+    options = [argument for argument in arguments if not Path(argument).exists()]
+    lessons = [n for p in paths for n in (sorted(p.glob("*.ipynb")) if p.is_dir() else [p])]
+    command = [sys.executable, __file__, "--budget", budget, "--keep-cache", *options]
+    failed = []
+
+    def run(path):
+        start = time.perf_counter()
+        result = subprocess.run([*command, str(path)], capture_output=True, text=True)
+        return path, result, time.perf_counter() - start
+
+    # the largest files first, so that the last ones to end are short
+    lessons.sort(key=lambda path: -path.stat().st_size)
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in as_completed([pool.submit(run, path) for path in lessons]):
+            path, result, seconds = done.result()
+            if result.returncode != 0:
+                failed.append(path.stem)
+                print(result.stdout + result.stderr)
+            last = (result.stdout.strip().splitlines() or ["no output"])[-1]
+            print(f"{path.stem}: {last} ({seconds:.0f} s with the start)", flush=True)
+    print(f"{len(lessons) - len(failed)} of {len(lessons)} lessons passed")
+    if failed:
+        print(f"failed: {', '.join(failed)}")
+    return 1 if failed or not lessons else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--budget", choices=sorted(build_book.OUTPUTS), default="smoke")
+    parser.add_argument("--jobs", type=int, default=1, help="lessons at a time")
+    parser.add_argument("--keep-cache", action="store_true", help=argparse.SUPPRESS)
     options, arguments = parser.parse_known_args()
     root = build_book.ROOT
     build = root / build_book.OUTPUTS[options.budget] / "_build"
     os.environ.update(build_book.environment(options.budget))
-    build_book.drop_stale_cache(root, build, options.budget)  # before anything runs
+    if not options.keep_cache:
+        build_book.drop_stale_cache(root, build, options.budget)  # before anything runs
+    if options.jobs > 1:
+        sys.exit(run_apart(options.jobs, options.budget, arguments))
     sys.exit(pytest.main(arguments, plugins=[BookCache(root, build)]))
 
 

@@ -17,7 +17,7 @@ from .judge import grade_id, role
 
 SIZE = 20 * 2**20  # bytes of a submission
 SUSPICIOUS_CALLS = re.compile(
-    r"setattr|exec|eval|__import__|open|get_ipython"
+    r"setattr|exec|eval|__import__|open|get_ipython|globals|vars"
     r"|os\.(system|popen|fork|exec\w*|spawn\w*|kill|_exit|remove)|.*\.write_(text|bytes)"
 )
 SUSPICIOUS_MODULES = {
@@ -180,13 +180,9 @@ def _match(theirs, release, warnings):
 
 
 def _defined(source):
-    """The names of the functions and classes that a cell defines, or () if it is no Python."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ()
+    """The names of the functions and classes that a cell defines, in order."""
     kinds = ast.FunctionDef | ast.ClassDef
-    return tuple(node.name for node in tree.body if isinstance(node, kinds))
+    return tuple(node.name for node in _parse(source).body if isinstance(node, kinds))
 
 
 def suspicions(notebook, source):
@@ -195,6 +191,9 @@ def suspicions(notebook, source):
     `notebook` is a repaired one; what the assignment's own cells do is no matter.
     """
     ours = {cell.id: cell.source for cell in source.cells}
+    helpers = {
+        name for cell in source.cells if role(cell) == "locked" for name in _makes(cell.source)
+    }
     found = []
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "code" or cell.source == ours.get(cell.id):
@@ -203,15 +202,39 @@ def suspicions(notebook, source):
         for what in _reaches(cell.source):
             if what not in allowed:
                 found.append(f"cell {number} {what}: look at it")
+        if taken := sorted(_makes(cell.source) & helpers):
+            found.append(f"cell {number} redefines {', '.join(taken)}, which tests rely on")
     return found
 
 
-def _reaches(source):
+def _makes(source):
+    """The names that a cell gives a meaning to, what is inside of functions left out."""
+    made, waiting = set(), [_parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            made.add(node.name)
+            continue
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            made.add(node.id)
+        elif isinstance(node, ast.alias):
+            made.add((node.asname or node.name).split(".")[0])
+        if not isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.DictComp):
+            waiting += ast.iter_child_nodes(node)
+    return made
+
+
+def _parse(source):
+    """A cell's syntax tree, magics left out; an empty one where it is no Python."""
     try:
-        tree = ast.parse(re.sub(r"^\s*[%!].*$", "pass", source, flags=re.M))
+        return ast.parse(re.sub(r"^\s*[%!].*$", "pass", source, flags=re.M))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    found = []
+        return ast.Module([], [])
+
+
+def _reaches(source):
+    tree, found = _parse(source), []
+    own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | _makes(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]
@@ -223,7 +246,7 @@ def _reaches(source):
             if "ganvae_lessons" in parts and (bad := sorted(parts & FINISHED_MODULES)):
                 found.append(f"imports the package's finished {', '.join(bad)}")
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id in FINISHED_MODULES:
+            if node.value.id in FINISHED_MODULES - own:
                 found.append(f"uses the package's finished {ast.unparse(node)}")
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.Delete):
             targets = node.targets if hasattr(node, "targets") else [node.target]
