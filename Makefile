@@ -103,7 +103,7 @@ constraints:  ## resolve constraints.txt (needs uv and a network); UPGRADE=--upg
 	uv pip compile pyproject.toml --extra book --extra test --extra teach --extra reference --universal --python-version 3.11 \
 	  --no-annotate --no-header $(UPGRADE) -o constraints.txt
 
-wheel-test: $(STAMP)  ## run each lesson alone in an empty folder, with the wheel and no network
+wheel-test: $(STAMP)  ## run each notebook alone in an empty folder, with the wheel and no network
 	$(PY) tools/wheel_test.py
 
 system-packages:  ## install Chromium, bubblewrap, the full Fashion-MNIST (Debian or Ubuntu, as root)

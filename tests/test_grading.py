@@ -383,6 +383,7 @@ def test_no_suspicion_without_reason(toy):
         (b"[" * 100_000, "is not a notebook"),
         (b'{"worksheets": []}', "format 4"),
         (b'{"cells": [3]}', "a cell has no text"),
+        (b'{"cells": [{"source": 3}]}', "a cell has no text"),
     ],
 )
 def test_unreadable_files_are_described(content, message, tmp_path):
@@ -390,6 +391,35 @@ def test_unreadable_files_are_described(content, message, tmp_path):
     path.write_bytes(content)
     with pytest.raises(repair.Unreadable, match=message):
         repair.read(path)
+
+
+def test_metadata_of_the_wrong_kind_stops_nobody(toy, tmp_path):
+    notebook = json.loads(json.dumps(right(toy)))
+    for cell, strange in zip(notebook["cells"], ([1], {"a": 1}, None, 3, "x"), strict=False):
+        cell["id"] = strange
+        cell["metadata"] = strange if isinstance(strange, list) else {"nbgrader": strange}
+    notebook["cells"][5]["metadata"]["nbgrader"]["grade_id"] = ["double"]
+    notebook["cells"][-1]["source"] = "\ud800 why"
+    (tmp_path / "ada.ipynb").write_text(json.dumps(notebook))
+    (one,) = collect.collect(tmp_path, {"a0_toy": toy[0]})
+    assert not one.problem
+    made, _ = repair.repair(one.content, toy[0], toy[1])
+    assert made.cells[-1].source == "? why"
+
+
+def test_a_terminal_obeys_no_file_name(toy, tmp_path):
+    (tmp_path / "\x1b[2Jada.ipynb").write_text("{")
+    (one,) = collect.collect(tmp_path, {"a0_toy": toy[0]})
+    assert "\x1b" not in report.Graded(one).line()
+
+
+def test_memory_of_a_family():
+    script = "import os, time\nx = b'x' * 10**8\nos.fork()\ntime.sleep(20)"
+    with subprocess.Popen([sys.executable, "-c", script]) as process:
+        time.sleep(1)
+        used = remote.memory_of(process.pid)
+        process.kill()
+    assert 1e8 < used < 4e8
 
 
 def test_links_and_pipes_are_not_read(tmp_path):
@@ -511,6 +541,18 @@ def test_written_marks_are_entered_and_kept(graded, toy):
     with pytest.raises(ValueError, match=r"line .: 5 points, expected 0 to 4"):
         report.read_written(path)
     path.write_text(path.read_text().replace("4,5,neat", "4,3.5,neat"))
+
+    submission = folder / "right.ipynb"
+    kept = submission.read_text()
+    submission.write_text("{")  # unreadable for a day: the teacher's work is not lost
+    grade.run(folder, results, limits=FAST, sources=toy[2], say=lambda line: None)
+    assert rows(path)["right"]["points"] == "3.5" and rows(path)["right"]["comment"] == "neat"
+    submission.write_text(kept.replace("Because.", "Because, on second thoughts."))
+    grade.run(folder, results, limits=FAST, sources=toy[2], say=lambda line: None)
+    assert rows(results / "marks.csv")["right"]["total"] == ""
+    assert rows(path)["right"]["points"] == ""
+    assert rows(path)["right"]["comment"] == "the answer changed since it had 3.5 points"
+    submission.write_text(kept)
 
 
 @needs_sandbox

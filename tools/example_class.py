@@ -29,6 +29,11 @@ HOSTILE = {
         "    except BaseException:\n        pass"
     ),
     "memory-hog": "hoard = [bytearray(10**9) for _ in range(1000)]",
+    "memory-hog-in-pieces": (
+        "import os, time\nfor _ in range(40):\n    if os.fork() == 0:\n"
+        "        hoard = bytearray(3 * 10**8)\n        hoard[::4096] = b'x' * len(hoard[::4096])\n"
+        "        time.sleep(60)\n        os._exit(0)\ntime.sleep(60)"
+    ),
     "fork-bomb": "import os\nwhile True:\n    os.fork()",
     "flood": "while True:\n    print('x' * 10**6)",
     "writes-outside": (

@@ -50,6 +50,22 @@ def grade_one(submission, source, release, store, limits=None):
     return report.Graded(submission, notebook, verdict, notes, suspicions, again)
 
 
+def enter(book, one, marks, feedback):
+    """Put one outcome, and the teacher's marks for it, into nbgrader's book; make its page."""
+    student, name = one.submission.student, one.submission.assignment
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SQLAlchemy's, of nbgrader's own queries
+        book.grade(student, name, one.executed())
+        for answer, (points, comment) in report.still_good(one, marks).items():
+            book.set_mark(student, name, answer, points, comment)
+        one.grades = book.grades(student, name)
+        for answer, (points, _) in one.grades.items():
+            if points is None:
+                book.comment(student, name, answer, "Not read yet: this score will change.")
+        page = book.feedback(student, name)
+    report.write_feedback(page, feedback, one)
+
+
 def run(folder, results, *, jobs=2, limits=None, sources=course.SOURCES, say=print):
     """Grade a folder of submissions into a folder of results; return the list of outcomes."""
     if problem := sandbox.missing():
@@ -59,6 +75,7 @@ def run(folder, results, *, jobs=2, limits=None, sources=course.SOURCES, say=pri
     if not found:
         raise ValueError(f"{folder} holds no submissions; expected notebooks or students' folders")
     results = Path(results)
+    marks = report.read_written(results / "written.csv")  # says at once what is wrong in it
     kept = results / "judged"
     kept.mkdir(parents=True, exist_ok=True)
     book = course.Course(results / "course", sources)
@@ -75,7 +92,11 @@ def run(folder, results, *, jobs=2, limits=None, sources=course.SOURCES, say=pri
             store = kept / f"{key(one, source, code)}.json"
             waiting[pool.submit(grade_one, one, source, release, store, limits)] = one
         for number, done in enumerate(as_completed(waiting), 1):
-            outcome = report.failed(waiting[done], done) if done.exception() else done.result()
+            outcome = (
+                report.failed(waiting[done], done.exception())
+                if done.exception()
+                else done.result()
+            )
             graded.append(outcome)
             seconds = time.monotonic() - start
             say(f"[{number:3d}/{len(waiting)}] {seconds:4.0f} s  {outcome.line()}")
@@ -83,22 +104,13 @@ def run(folder, results, *, jobs=2, limits=None, sources=course.SOURCES, say=pri
         pool.shutdown(wait=False, cancel_futures=True)
     graded.sort(key=lambda one: (one.submission.assignment, one.submission.student))
 
-    marks = report.read_written(results / "written.csv")
-    for one in graded:
-        if one.notebook is None:
-            continue
-        student, name = one.submission.student, one.submission.assignment
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # SQLAlchemy's, of nbgrader's own queries
-            book.grade(student, name, one.executed())
-            for answer, (points, comment) in marks.get((student, name), {}).items():
-                book.set_mark(student, name, answer, points, comment)
-            one.grades = book.grades(student, name)
-            for answer, (points, _) in one.grades.items():
-                if points is None:
-                    book.comment(student, name, answer, "Not read yet: this score will change.")
-            page = book.feedback(student, name)
-        report.write_feedback(page, results / "feedback", one)
+    for index, one in enumerate(graded):
+        if one.notebook is not None:
+            try:
+                enter(book, one, marks, results / "feedback")
+            except Exception as error:
+                graded[index] = report.failed(one.submission, error)
+                say(graded[index].line())
     report.write_marks(results / "marks.csv", graded)
     report.write_written(results / "written.csv", graded, marks)
     report.write_summary(results / "summary.html", graded, loaded)

@@ -1,8 +1,9 @@
-"""Run lessons as the runner does: one notebook in an empty folder, with only the wheel.
+"""Run notebooks as the runner does: each alone in an empty folder, with only the wheel.
 
 Builds the wheel from a copy of the sources, installs it into a folder of its own and executes each
-lesson at the smoke budget with that folder first on Python's path, without a network where the
-system allows it. `python tools/wheel_test.py [NOTEBOOK …]`; without names, all lessons.
+notebook at the smoke budget with that folder first on Python's path, without a network where the
+system allows it. `python tools/wheel_test.py [NOTEBOOK …]`; without names, all lessons and, with
+their solutions, all assignments.
 """
 
 import argparse
@@ -82,12 +83,13 @@ def main():
 
     isolation = without_network()
     if not isolation:
-        print("unshare is not available: the lessons run with whatever network there is")
+        print("unshare is not available: the notebooks run with whatever network there is")
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         site = install_wheel(Path(folder) / "wheel")
         environment = dict(os.environ, PYTHONPATH=str(site), GANVAE_BUDGET="smoke")
-        for path in options.notebooks or setup_cell.notebooks(ROOT):
+        everything = setup_cell.notebooks(ROOT) + setup_cell.assignments(ROOT)
+        for path in options.notebooks or everything:
             alone = Path(folder) / path.stem
             alone.mkdir()
             copy = Path(shutil.copy(path, alone))
@@ -104,7 +106,7 @@ def main():
                 failed.append(path.stem)
                 print(result.stderr[-3000:])
     if failed:
-        sys.exit(f"{len(failed)} lessons failed: {', '.join(failed)}")
+        sys.exit(f"{len(failed)} notebooks failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -80,6 +80,9 @@ def _submission(student, path, sources):
     except OSError as error:
         one.problem = f"cannot be read: {error.strerror}"
         return one
+    except Exception as error:  # whatever is wrong with one file, the others are read
+        one.problem = f"cannot be read: {type(error).__name__}: {error}"
+        return one
     one.digest = hashlib.sha256(path.read_bytes()).hexdigest()
     one.assignment = repair.identify(one.content, sources) or ""
     if not one.assignment:

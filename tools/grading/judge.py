@@ -65,10 +65,11 @@ def foreign_names(source):
 def judge(source, session):
     """Execute a test against a session; return what the student reads: "" if it passed."""
     try:
-        space = dict(TRUSTED, __name__="test")
+        space = dict(TRUSTED, __name__="test", print=lambda *words, **options: None)
         for name in foreign_names(source):
             space[name] = session.get(name)
-        exec(compile(source, "test", "exec"), space)
+        with np.errstate(all="ignore"):
+            exec(compile(source, "test", "exec"), space)
     except checks.Failure as failure:
         return str(failure)
     except remote.RemoteError as error:

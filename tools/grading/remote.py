@@ -9,6 +9,7 @@ import os
 import selectors
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from . import sandbox
 
 GRACE = 5  # seconds that an agent gets to stop what took too long, before it is ended
 START = 60  # seconds for Python and IPython to start
+WATCH = 0.3  # seconds between two looks at the memory in use
 
 
 class Dead(Exception):
@@ -81,7 +83,7 @@ class Session:
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
-        except OSError:
+        except (OSError, ValueError):  # the pipe is broken, or closed by us
             raise Dead("Python had ended") from None
         reply = self._reply(seconds + GRACE)
         if reply.get("id") != self.count or not {"value", "error"} & reply.keys():
@@ -93,14 +95,20 @@ class Session:
 
     def _reply(self, seconds):
         """Read one line within this time and the limit of size."""
-        deadline = time.monotonic() + seconds
+        looked = time.monotonic()
+        deadline = looked + seconds
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while b"\n" not in self.buffer:
-                left = deadline - time.monotonic()
-                if left <= 0 or not selector.select(left):
+                now = time.monotonic()
+                if now > deadline:
                     self.close()
                     raise Dead(f"it did not end, nor stop when asked, within {seconds:.0f} s")
+                if now - looked > WATCH:
+                    self._watch()
+                    looked = now
+                if not selector.select(WATCH):
+                    continue
                 part = self.process.stdout.read(2**20)
                 if part == b"":
                     self.close()
@@ -118,6 +126,12 @@ class Session:
             self.close()
             raise Dead("the answer was not what was asked for")
         return reply
+
+    def _watch(self):
+        """End what uses too much memory: the limit of each process does not stop many together."""
+        if memory_of(self.process.pid) > self.limits.memory:
+            self.close()
+            raise Dead(f"it used more than {self.limits.memory / 2**30:.0f} GiB of memory")
 
     def encode(self, value):
         if isinstance(value, Reference):
@@ -196,6 +210,24 @@ class Reference:
 
     def __repr__(self):
         return f"<a {self._type_name}>"
+
+
+def memory_of(pid):
+    """Return the bytes in memory of a process and all that descend from it."""
+    parents, pages = {}, {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                after_name = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it ended meanwhile
+                continue
+            parents[int(folder.name)] = int(after_name[1])
+            pages[int(folder.name)] = int(after_name[21])
+    ours, grown = {pid}, True
+    while grown:
+        more = {child for child, parent in parents.items() if parent in ours} - ours
+        ours, grown = ours | more, bool(more)
+    return sum(pages.get(one, 0) for one in ours) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _remote_error(error):

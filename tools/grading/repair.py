@@ -55,13 +55,18 @@ def read(path):
     for cell in content["cells"]:
         if not isinstance(cell, dict) or not isinstance(cell.get("source", ""), str | list):
             raise Unreadable("is not a notebook of format 4: a cell has no text")
-        if isinstance(cell.get("source"), list):
-            cell["source"] = "".join(str(line) for line in cell["source"])
-        cell.setdefault("source", "")
+        text = cell.get("source", "")
+        text = "".join(str(line) for line in text) if isinstance(text, list) else text
+        cell["source"] = text.encode("utf-8", "replace").decode("utf-8")  # no lone surrogates
+        if "id" in cell:
+            cell["id"] = str(cell["id"])
         if not isinstance(cell.get("metadata"), dict):
             cell["metadata"] = {}
-        if not isinstance(cell["metadata"].get("nbgrader", {}), dict):
-            del cell["metadata"]["nbgrader"]
+        marks = cell["metadata"].get("nbgrader")
+        if isinstance(marks, dict):
+            marks["grade_id"] = str(marks.get("grade_id"))
+        else:
+            cell["metadata"].pop("nbgrader", None)
     return content
 
 
@@ -159,11 +164,11 @@ def _match(theirs, release, warnings):
     place, lost = {}, []
     for index, cell in enumerate(theirs):
         mark = cell["metadata"].get("nbgrader", {}).get("grade_id")
-        if isinstance(mark, str) and mark in by_mark:
+        if mark in by_mark:
             place[index] = by_mark[mark]
             continue
         text = cell["source"].strip()
-        ours = by_id.get(str(cell.get("id")), by_text.get(text))
+        ours = by_id.get(cell.get("id"), by_text.get(text))
         if ours is None and cell.get("cell_type") == "code":
             ours = by_names.get(_defined(text))
         if ours is None and cell.get("cell_type") == "markdown":

@@ -77,12 +77,12 @@ class Graded:
         """One line for the teacher who watches."""
         one = self.submission
         if self.notebook is None:
-            return f"{one.student}: {one.path.name} {one.problem}"
+            return _printable(f"{one.student}: {one.path.name} {one.problem}")
         got, most = self.points()
         known = " (known)" if self.again else ""
-        return f"{one.student}, {one.assignment}: {got:g} of {most:g}{known}" + "".join(
-            f"\n{'':17}! {warning}" for warning in self.warnings
-        )
+        lines = [f"{one.student}, {one.assignment}: {got:g} of {most:g}{known}"]
+        lines += [f"{'':17}! {_printable(warning)}" for warning in self.warnings]
+        return "\n".join(lines)
 
     def executed(self):
         """Return the notebook with outputs and verdicts, as nbgrader reads it."""
@@ -99,6 +99,11 @@ class Graded:
         return notebook
 
 
+def _printable(text):
+    """Names of files may hold what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _verdict_output(message):
     if not message:
         return {"output_type": "stream", "name": "stdout", "text": "passed"}
@@ -110,9 +115,8 @@ def _verdict_output(message):
     }
 
 
-def failed(submission, future):
+def failed(submission, error):
     """Return the outcome of a submission at which the grader itself stumbled; others go on."""
-    error = future.exception()
     submission.problem = f"stopped the grader with {type(error).__name__}: {error}"
     return Graded(submission)
 
@@ -175,7 +179,7 @@ def write_marks(path, graded):
 
 
 def read_written(path):
-    """Return {(student, assignment): {answer: (points, comment)}} of what the teacher filled in."""
+    """Return {(student, assignment, answer): row} of the answers that the teacher gave points."""
     marks = {}
     if not path.exists():
         return marks
@@ -184,8 +188,7 @@ def read_written(path):
             if not (row.get("points") or "").strip():
                 continue
             try:
-                points = float(row["points"].replace(",", "."))
-                most = float(row["of"])
+                points, most = float(row["points"].replace(",", ".")), float(row["of"])
             except (KeyError, TypeError, ValueError):
                 raise ValueError(
                     f"{path.name}, line {number}: points are {row['points']!r}, expected a number"
@@ -194,26 +197,42 @@ def read_written(path):
                 raise ValueError(
                     f"{path.name}, line {number}: {points:g} points, expected 0 to {most:g}"
                 )
-            mine = marks.setdefault((row["student"], row["assignment"]), {})
-            mine[row["answer"]] = (points, row.get("comment") or "")
+            marks[row["student"], row["assignment"], row["answer"]] = row | {"points": points}
     return marks
 
 
+def still_good(one, marks):
+    """Return {answer: (points, comment)} of the marks whose answer still reads as it did."""
+    found = {}
+    for cell in one.cells("written"):
+        name = grade_id(cell)
+        row = marks.get((one.submission.student, one.submission.assignment, name))
+        if row and (row.get("text") or "").split() == _plain(cell.source).split():
+            found[name] = (row["points"], row.get("comment") or "")
+    return found
+
+
 def write_written(path, graded, marks):
-    """Write the answers that a person reads; what was filled in stands."""
-    rows = []
+    """Write the answers that a person reads; what the teacher filled in stands."""
+    rows, seen = [], set()
     for one in graded:
         if one.notebook is None:
             continue
-        sent = one.submission
+        sent, good = one.submission, still_good(one, marks)
         for cell in one.cells("written"):
             name = grade_id(cell)
-            points, comment = marks.get((sent.student, sent.assignment), {}).get(name, ("", ""))
-            if points == "" and one.grades.get(name, (None,))[0] == 0:
-                points, comment = 0.0, "no answer"  # nbgrader saw that nothing was written
+            place = (sent.student, sent.assignment, name)
+            seen.add(place)
+            points, comment = good.get(name, (None, ""))
+            if points is None and one.grades.get(name, (None,))[0] == 0:
+                points, comment = 0, "no answer"  # nbgrader saw that nothing was written
+            elif points is None and place in marks:
+                comment = f"the answer changed since it had {marks[place]['points']:g} points"
             of = cell.metadata["nbgrader"]["points"]
-            points = points if points == "" else f"{points:g}"
-            rows.append([sent.student, sent.assignment, name, of, points, comment, cell.source])
+            rows.append([*place, of, _number(points), comment, cell.source])
+    for place, row in marks.items():  # of a student whose file cannot be read now
+        if place not in seen:
+            rows.append([row.get(name) or "" for name in WRITTEN])
     _write_csv(path, WRITTEN, rows)
 
 

@@ -41,7 +41,7 @@ class Limits:
     cell_seconds: float = 40
     test_seconds: float = 20
     total_seconds: float = 180
-    memory: int = 4 * 2**30
+    memory: int = 4 * 2**30  # of each process, and of all together
     files: int = 2**28  # all of /tmp, which is memory too
     processes: int = 256  # threads count
     answer: int = 2**26  # one reply of the agent
