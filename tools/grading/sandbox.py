@@ -117,11 +117,19 @@ def missing():
                 f"{program} is not installed; on Debian or Ubuntu, 'make system-packages' or "
                 f"'apt-get install {package}'. Other systems: use a Linux machine or container."
             )
+    python = os.path.abspath(sys.executable)
     words = command()
-    trial = [*words[: words.index(os.path.abspath(sys.executable))], "true"]
-    result = subprocess.run(trial, capture_output=True, text=True)
+    words = words[: words.index(python)]
+    result = subprocess.run([*words, "true"], capture_output=True, text=True)
     if result.returncode == 0:
-        return None
+        trial = [*words, python, "-c", "import IPython, ganvae_lessons.checks"]
+        result = subprocess.run(trial, capture_output=True, text=True)
+        if result.returncode == 0:
+            return None
+        return (
+            "Python does not start in the sandbox, or not with this environment: "
+            f"{result.stderr.strip()[-300:]!r}. Everybody must be able to read {sys.prefix}."
+        )
     return (
         f"bubblewrap cannot make a sandbox here: {result.stderr.strip()!r}. Where user namespaces "
         "are switched off (Ubuntu 24.04, some containers), an administrator allows them with "
