@@ -9,6 +9,7 @@ import http.server
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -184,9 +185,9 @@ def test_hostile_code_gets_nothing_and_leaves_nothing(kind, toy, tmp_path):
 def test_right_answers_survive_what_a_cell_of_their_own_breaks(toy):
     """A cell that hangs or ends Python costs what rests on it, not the rest."""
     for text in ("while True:\n    pass", "import os\nos._exit(0)", "1 / 0"):
-        notebook = with_answer(right(toy), "total", text)
+        notebook = with_answer(right(toy), "double", text)
         failed, _ = lost(notebook, toy)
-        assert failed == ["total-factor", "total-value"], text
+        assert failed == ["double-value"], text
 
 
 @needs_sandbox
@@ -213,6 +214,22 @@ def test_sandbox_shows_no_file_and_no_secret_of_the_teacher(toy, monkeypatch, tm
         }.items():
             (output,) = session.run(code)
             assert output["text"].strip() == expected, code
+
+
+@needs_sandbox
+def test_limits_on_processes_and_memory():
+    with remote.Session(sandbox.Limits(processes=50)) as session:
+        session.run("import subprocess")
+        output = session.run("for _ in range(60):\n    subprocess.Popen(['sleep', '60'])")[-1]
+        assert output["ename"] == "BlockingIOError"
+    limits = sandbox.Limits(memory=2**30)
+    with remote.Session(limits) as session:
+        assert session.run("x = b'x' * 2**31")[-1]["ename"] == "MemoryError"
+    with (
+        remote.Session(limits) as session,
+        pytest.raises(remote.Dead, match="used more than 1 GiB"),
+    ):
+        session.run(example_class.HOSTILE["memory-hog-in-pieces"])
 
 
 @needs_sandbox
@@ -471,6 +488,8 @@ def graded(toy, tmp_path_factory):
         "half": with_answer(right(toy), "total", "def total(x, factor):\n    return x"),
         "=evil": with_answer(right(toy), "double", "def double(x):\n    return np.asarray(x) ** 2"),
     }.items():
+        if student == "=evil":
+            notebook.cells[-1].source = "=SUM(1) <img src=x onerror=alert(1)> $a < b$"
         (folder / f"{student}.ipynb").write_text(json.dumps(notebook))
     (folder / "broken.ipynb").write_text("{")
     said = []
@@ -511,6 +530,8 @@ def test_feedback_page(graded):
     assert "default-src 'none'" in page
     evil = (results / "feedback/evil-a0_toy.html").read_text()
     assert "That is what comes out with the square" in evil
+    assert "onerror" in evil and not re.search("<img[^>]*onerror", evil)  # text, not an image
+    assert rows(results / "written.csv")["evil"]["text"].startswith("'=SUM(1) <img")
 
 
 @needs_sandbox
