@@ -214,6 +214,8 @@ def test_sandbox_shows_no_file_and_no_secret_of_the_teacher(toy, monkeypatch, tm
         }.items():
             (output,) = session.run(code)
             assert output["text"].strip() == expected, code
+    with remote.Session() as session:  # looks at every file for the assignments' notebooks
+        assert session.run(example_class.HOSTILE["reads-the-solution"]) == []
 
 
 @needs_sandbox

@@ -37,7 +37,7 @@ HOSTILE = {
     "fork-bomb": "import os\nwhile True:\n    os.fork()",
     "flood": "while True:\n    print('x' * 10**6)",
     "writes-outside": (
-        "import pathlib\nfor place in ('/usr', '/package', '/work', '/root', '/etc', '/', '..'):\n"
+        "import pathlib\nfor place in ('/usr', '/package', '/home', '/etc', '/', '..'):\n"
         "    try:\n        pathlib.Path(place, 'was-here').write_text('x')\n"
         "    except OSError as error:\n        print(error)"
     ),
@@ -74,9 +74,9 @@ HOSTILE = {
         " + '\\n').encode())\n        except OSError:\n            break"
     ),
     "reads-the-solution": (
-        "import glob\nfound = glob.glob('/work/**/source/**/*.ipynb', recursive=True)\n"
-        "found += glob.glob('/**/hidden*', recursive=True)\n"
-        "print(found)\nassert not found, 'NOT HIDDEN'"
+        "import os, re\nfound = [\n    name\n    for place, _, names in os.walk('/')\n"
+        "    if not place.startswith(('/usr', '/proc', '/dev'))\n"
+        "    for name in names\n    if re.match(r'a\\d_.*ipynb', name)\n]\nassert not found, found"
     ),
 }
 
