@@ -72,12 +72,12 @@ example-class: $(TEACH)  ## write submissions of all kinds to _build/example-cla
 	$(PY) tools/example_class.py _build/example-class
 
 # Each lesson runs once, in nbval; the smoke book is made of those runs, and some tests look at it.
-test: lint  ## lint, nbval over every lesson at the smoke budget, the book of that, then pytest
+test: lint $(TEACH)  ## lint, nbval over every lesson at the smoke budget, the book of that, then pytest
 	$(PY) tools/run_lessons.py --budget smoke --jobs $(JOBS) -q -rs $(NBVAL) notebooks
 	$(PY) tools/build_book.py --budget smoke
 	GANVAE_BUDGET=smoke $(PY) -m pytest -q -rs --durations=10 -n $(JOBS) --dist loadfile tests
 
-lint: $(TEACH)  ## check style, formatting, the workflow file and the set-up cells
+lint: $(STAMP)  ## check style, formatting, the workflow file and the set-up cells
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml

@@ -4,7 +4,6 @@ Every version is judged as a class would be, in the sandbox; here the versions o
 share one sandbox, emptied between them, so that TensorFlow is loaded once.
 """
 
-import ast
 import json
 import os
 import re
@@ -19,7 +18,7 @@ import make_teaching
 import nbformat
 import pytest
 import setup_cell
-from grading import course, judge, remote, repair, sandbox
+from grading import course, form, judge, remote, repair, sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = course.load_sources()
@@ -36,7 +35,7 @@ def releases():
 
 
 def grading_cells(source):
-    return [judge.grade_id(cell) for cell in source.cells if judge.role(cell) == "test"]
+    return [form.grade_id(cell) for cell in source.cells if form.role(cell) == "test"]
 
 
 def text_of(notebook, kind=None):
@@ -56,13 +55,14 @@ def test_there_are_six():
 def test_form(name):
     source = SOURCES[name]
     assert setup_cell.cell_problem(json.loads(json.dumps(source))) is None
-    assert sum(make_assignments.points(source)) == 20
-    assert 4 <= make_assignments.points(source)[1] <= 6, "written"
+    automatic, written = (sum(each.values()) for each in form.points(source))
+    assert automatic + written == 20
+    assert 4 <= written <= 6
     tasks = make_teaching.TASK.findall(text_of(source, "markdown"))
     assert [int(number) for number, *_ in tasks] == list(range(1, len(tasks) + 1))
     assert 5 <= len(tasks) <= 8
     assert sum(int(points) for _, points, _ in tasks) == 20
-    ids = [judge.grade_id(cell) for cell in source.cells if judge.role(cell)]
+    ids = [form.grade_id(cell) for cell in source.cells if form.role(cell)]
     assert not [name for name, count in Counter(ids).items() if count > 1]
     assert len({cell.id for cell in source.cells}) == len(source.cells)
     for cell in source.cells:
@@ -70,7 +70,7 @@ def test_form(name):
             continue
         assert not cell.outputs and cell.execution_count is None
         assert not re.search(r"^\s*[%!]", cell.source, re.M), "no magics"
-        if judge.role(cell) == "answer":
+        if form.role(cell) == "answer":
             assert cell.source.count("### BEGIN SOLUTION") >= 1
             assert '"""' in cell.source, "an answer begins with a signature and a docstring"
     assert (ROOT / f"assignments/rubrics/{name}.md").exists()
@@ -83,15 +83,11 @@ def test_tests_ask_only_for_what_the_notebook_defines(name):
     for cell in source.cells:
         if cell.cell_type != "code":
             continue
-        if judge.role(cell) == "test":
+        if form.role(cell) == "test":
             unknown = set(judge.foreign_names(cell.source)) - made
-            assert not unknown, f"{judge.grade_id(cell)} names {unknown}"
+            assert not unknown, f"{form.grade_id(cell)} names {unknown}"
             continue
-        for node in ast.walk(ast.parse(cell.source)):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                made.add(node.id)
-            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-                made.add(node.name)
+        made |= repair.names_made(cell.source)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,7 +97,7 @@ def test_students_version_holds_no_solution(name, releases):
     assert not re.search("BEGIN SOLUTION|END SOLUTION|HIDDEN TESTS", json.dumps(release))
     for cell, given in zip(source.cells, release.cells, strict=True):
         assert cell.id == given.id  # what a submission is matched by
-        if judge.role(cell) == "written":
+        if form.role(cell) == "written":
             assert given.source == course.TEXT_STUB
         secret = re.findall(
             r"### BEGIN (?:SOLUTION|HIDDEN TESTS)\n(.*?)### END", cell.source, flags=re.S
@@ -110,14 +106,14 @@ def test_students_version_holds_no_solution(name, releases):
         for line in {line.strip() for part in secret for line in part.splitlines()}:
             if len(line) > 30 and line not in visible:
                 assert line not in given.source
-        if judge.role(cell) == "answer":
+        if form.role(cell) == "answer":
             assert "raise NotImplementedError" in given.source
     assert "Task 1" in text
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_usual_mistakes_are_described(name):
-    found = example_class.mistakes(name)
+    found = form.mistakes(ROOT, name)
     assert len(found) >= 7
     tests = grading_cells(SOURCES[name])
     for mistake in found:
@@ -153,20 +149,20 @@ class Desk:
         return {
             cell.id: self.session.run(cell.source)
             for cell in self.cells
-            if judge.role(cell) != "test"
+            if form.role(cell) != "test"
         }
 
     def answer(self, given):
         for cell in self.cells:
-            if judge.role(cell) == "answer" and judge.grade_id(cell) in given:
-                self.session.run(given[judge.grade_id(cell)])
+            if form.role(cell) == "answer" and form.grade_id(cell) in given:
+                self.session.run(given[form.grade_id(cell)])
 
     def lost(self):
         """Return {test: message} of the tests that fail."""
         messages = {
-            judge.grade_id(cell): judge.judge(cell.source, self.session)
+            form.grade_id(cell): judge.judge(cell.source, self.session)
             for cell in self.cells
-            if judge.role(cell) == "test"
+            if form.role(cell) == "test"
         }
         return {test: message for test, message in messages.items() if message}
 
@@ -187,7 +183,7 @@ def right_version(name, releases):
 
 
 # by assignment, so that each is opened once
-VERSIONS = [(name, one) for name in NAMES for one in (None, *example_class.mistakes(name))]
+VERSIONS = [(name, one) for name in NAMES for one in (None, *form.mistakes(ROOT, name))]
 
 
 @needs_sandbox
@@ -208,7 +204,7 @@ def test_version_loses_exactly_what_it_deserves(name, mistake, releases, desk):
     errors = [o for cell in outputs.values() for o in cell if o["output_type"] == "error"]
     assert not errors
     assert desk.lost() == {}
-    stubs = {judge.grade_id(c): c.source for c in releases[name].cells if judge.role(c) == "answer"}
+    stubs = {form.grade_id(c): c.source for c in releases[name].cells if form.role(c) == "answer"}
     desk.answer(stubs)
     everything = dict.fromkeys(grading_cells(SOURCES[name]), "there is no answer here yet")
     assert desk.lost() == everything

@@ -24,7 +24,7 @@ import nbformat
 import notebook as notebook_tool
 import numpy as np
 import pytest
-from grading import collect, course, judge, remote, repair, report, sandbox
+from grading import collect, course, form, judge, remote, repair, report, sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 TOY = """\
@@ -117,7 +117,7 @@ def lost(notebook, toy, limits=FAST):
 def with_answer(notebook, name, text):
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
     for cell in notebook.cells:
-        if judge.role(cell) == "answer" and judge.grade_id(cell) == name:
+        if form.role(cell) == "answer" and form.grade_id(cell) == name:
             cell.source = text
     return notebook
 
@@ -332,13 +332,13 @@ def test_lost_metadata_is_a_warning_not_a_zero(ids, toy):
     assert failed == []
     assert any("lost nbgrader's metadata" in warning for warning in warnings)
     repaired, _ = repair.repair(json.loads(json.dumps(notebook)), toy[0], toy[1])
-    (written,) = [cell for cell in repaired.cells if judge.role(cell) == "written"]
+    (written,) = [cell for cell in repaired.cells if form.role(cell) == "written"]
     assert written.source == "Because."
 
 
 def test_added_cells_keep_their_place_and_missing_answers_are_named(toy):
     notebook = right(toy)
-    index = next(n for n, c in enumerate(notebook.cells) if judge.role(c) == "answer")
+    index = next(n for n, c in enumerate(notebook.cells) if form.role(c) == "answer")
     notebook.cells.insert(index, nbformat.v4.new_code_cell("two = 2"))
     notebook.cells[-1].source = "Because, says\nthe student."
     del notebook.cells[index + 4]  # the second answer
@@ -352,12 +352,12 @@ def test_added_cells_keep_their_place_and_missing_answers_are_named(toy):
 
 def test_an_answer_twice(toy):
     notebook = right(toy)
-    index = next(n for n, c in enumerate(notebook.cells) if judge.role(c) == "answer")
+    index = next(n for n, c in enumerate(notebook.cells) if form.role(c) == "answer")
     wrong = nbformat.from_dict(json.loads(json.dumps(notebook.cells[index])))
     wrong.source = "def double(x):\n    return x"
     notebook.cells.insert(index, wrong)
     repaired, warnings = repair.repair(json.loads(json.dumps(notebook)), toy[0], toy[1])
-    answers = [cell.source for cell in repaired.cells if judge.role(cell) == "answer"]
+    answers = [cell.source for cell in repaired.cells if form.role(cell) == "answer"]
     assert "return 2 *" in answers[0]
     assert any("stand there twice (the last counts): double" in warning for warning in warnings)
 

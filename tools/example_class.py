@@ -9,15 +9,12 @@ import argparse
 import copy
 import json
 import re
-import tomllib
 from pathlib import Path
 
 import make_assignments
 import nbformat
 from grading import course
-from grading.judge import grade_id, role
-
-MISTAKES = course.ROOT / "assignments/mistakes"
+from grading.form import grade_id, mistakes, role
 
 # What a submission does in its first cell, to the machine or to the marks; the rest is blank.
 HOSTILE = {
@@ -99,12 +96,6 @@ def filled(release, given):
     return notebook
 
 
-def mistakes(name, folder=MISTAKES):
-    """Return the usual mistakes of an assignment: dictionaries with cell, replace, with, loses."""
-    path = folder / f"{name}.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8"))["mistake"] if path.exists() else []
-
-
 def mistaken(source, mistake):
     """Return the answers of a student who makes one mistake."""
     given = answers(source)
@@ -176,7 +167,7 @@ def write_class(folder, releases, sources, everything=False):
         tests = [grade_id(cell) for cell in source.cells if role(cell) == "test"]
         put(f"{short}-right", name, filled(release, answers(source)), [])
         put(f"{short}-blank", name, release, tests)
-        for mistake in mistakes(name)[: None if everything else 1]:
+        for mistake in mistakes(course.ROOT, name)[: None if everything else 1]:
             made = filled(release, mistaken(source, mistake))
             put(f"{short}-{mistake['name']}", name, made, mistake["loses"])
 

@@ -10,22 +10,13 @@ from pathlib import Path
 
 import nbformat
 from grading import course
-from grading.judge import role
+from grading.form import points
 
 
 def release(sources=course.SOURCES):
     """Return {name: notebook} of the students' versions."""
     with tempfile.TemporaryDirectory() as folder:
         return course.Course(folder, sources).release()
-
-
-def points(notebook):
-    """Return the points of an assignment: automatic, written."""
-    marks = [cell.metadata["nbgrader"] for cell in notebook.cells if role(cell)]
-    return tuple(
-        sum(mark["points"] for mark in marks if mark["grade"] and mark["solution"] == written)
-        for written in (False, True)
-    )
 
 
 def main():
@@ -36,7 +27,7 @@ def main():
     for name, notebook in release().items():
         path = options.out / f"{name}.ipynb"
         nbformat.write(notebook, path)
-        automatic, written = points(notebook)
+        automatic, written = (sum(each.values()) for each in points(notebook))
         print(f"{path}: {automatic:g} points by tests, {written:g} by you")
 
 

@@ -6,7 +6,9 @@ a submission with every one of these mistakes, so that the page cannot say what 
 
 import json
 import re
-import tomllib
+
+import setup_cell
+from grading import form
 
 # "## Task 2 (3 points): the bound" or "**Task 2 (3 points, written): the bound.** Write …"
 TASK = re.compile(r"^(?:#+ |\*\*)Task (\d+) \((\d+) points?[^)]*\)[:,]? (.*?)\.?(?:\*\*|$)", re.M)
@@ -14,26 +16,26 @@ TASK = re.compile(r"^(?:#+ |\*\*)Task (\d+) \((\d+) points?[^)]*\)[:,]? (.*?)\.?
 
 def page(root):
     """Return the text that book/teaching.md includes."""
-    return "\n\n".join(
-        _assignment(root, path) for path in sorted((root / "assignments/source").glob("*/*.ipynb"))
-    )
+    return "\n\n".join(_assignment(root, path) for path in setup_cell.assignments(root))
 
 
 def _assignment(root, path):
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = notebook["cells"]
     text = "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
     (title,) = re.findall(r"^# (.+)$", text, re.M)
     tasks = TASK.findall(text)
-    marks = [cell["metadata"].get("nbgrader", {}) for cell in cells]
-    points = {mark["grade_id"]: mark["points"] for mark in marks if mark.get("grade")}
-    written = sum(mark["points"] for mark in marks if mark.get("grade") and mark["solution"])
+    tests, texts = form.points(notebook)
+    written = sum(texts.values())
     lines = [f"### {title}", ""]
-    lines += [f"| task | points (written: {written} of {sum(points.values())}) |", "|---|---|"]
+    lines += [
+        f"| task | points (written: {written} of {sum(tests.values()) + written}) |",
+        "|---|---|",
+    ]
     lines += [f"| {number}: {what} | {worth} |" for number, worth, what in tasks]
     lines += ["", "| usual mistake | what the student thought | costs |", "|---|---|---|"]
-    mistakes = root / f"assignments/mistakes/{path.stem}.toml"
-    for mistake in tomllib.loads(mistakes.read_text(encoding="utf-8"))["mistake"]:
-        lost = sum(points[test] for test in mistake["loses"])
+    for mistake in form.mistakes(root, path.stem):
+        lost = sum(tests[test] for test in mistake["loses"])
         why = " ".join(mistake["why"].split())
         lines.append(f"| {mistake['name'].replace('-', ' ')} | {why} | {lost} |")
     return "\n".join(lines)

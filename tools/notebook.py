@@ -18,15 +18,9 @@ from pathlib import Path
 
 import nbformat
 import setup_cell
+from grading.form import ROLES, role
 
 CHECKED = "nbval-check-output"
-# How a cell of an assignment is graded, in nbgrader's words.
-ROLES = {
-    "answer": {"grade": False, "locked": False, "solution": True},  # code that the student writes
-    "test": {"grade": True, "locked": True, "solution": False},  # code that grades it
-    "written": {"grade": True, "locked": False, "solution": True},  # text, graded by the teacher
-    "locked": {"grade": False, "locked": True, "solution": False},  # code that tests rely on
-}
 OPTIONS = ("tags", "alt", "caption", "name", "width", "meta", "points")
 DELIMITER = re.compile(r"^#%% (md|code|setup)\b(.*)$")
 METADATA = {
@@ -54,10 +48,10 @@ def parse_options(text, line_number):
     metadata = json.loads(options.get("meta", "{}"))
     if "tags" in options:
         metadata["tags"] = options["tags"].split(",")
-    for role in ROLES.keys() & options.keys():
-        metadata["nbgrader"] = {"grade_id": options[role], "schema_version": 3, "task": False}
-        metadata["nbgrader"].update(ROLES[role])
-        if ROLES[role]["grade"]:
+    for kind in ROLES.keys() & options.keys():
+        metadata["nbgrader"] = {"grade_id": options[kind], "schema_version": 3, "task": False}
+        metadata["nbgrader"].update(ROLES[kind])
+        if ROLES[kind]["grade"]:
             metadata["nbgrader"]["points"] = int(options["points"])
     image = {key: options[key] for key in ("alt", "width") if key in options}
     figure = {key: options[key] for key in ("caption", "name") if key in options}
@@ -69,18 +63,13 @@ def parse_options(text, line_number):
     return metadata
 
 
-def role(nbgrader):
-    """Return which of ROLES a cell's nbgrader metadata describes."""
-    return next(name for name, marks in ROLES.items() if marks.items() <= nbgrader.items())
-
-
 def format_options(metadata):
     """Return the options text of a cell's metadata; the inverse of `parse_options`."""
     rest = {k: v for k, v in metadata.items() if k not in ("tags", "mystnb", "nbgrader")}
     mystnb = dict(metadata.get("mystnb", {}))
     options = {"tags": ",".join(metadata.get("tags", []))}
     if "nbgrader" in metadata:
-        options[role(metadata["nbgrader"])] = metadata["nbgrader"]["grade_id"]
+        options[role({"metadata": metadata})] = metadata["nbgrader"]["grade_id"]
         options["points"] = str(metadata["nbgrader"].get("points", ""))
     options.update(mystnb.pop("image", {}))
     options.update(mystnb.pop("figure", {}))

@@ -6,7 +6,6 @@ Needs NumPy and IPython; the code of a submission brings the rest.
 """
 
 import base64
-import contextlib
 import json
 import os
 import re
@@ -59,10 +58,9 @@ class Agent:
 
         with capture_output() as captured:
             result = self.shell.run_cell(request["source"], store_history=False)
-        outputs = []
+        outputs, error = [], result.error_before_exec or result.error_in_exec
         for name in ("stdout", "stderr"):
             text = ANSI.sub("", getattr(captured, name))
-            error = result.error_before_exec or result.error_in_exec
             if name == "stdout" and error is not None:
                 text = text.partition("-" * 75)[0]  # IPython prints the traceback, too
             if text:
@@ -80,7 +78,7 @@ class Agent:
             if "text/plain" in shown.data:
                 data["text/plain"] = _cut(shown.data["text/plain"])
             outputs.append({"output_type": "display_data", "data": data, "metadata": {}})
-        if error := result.error_before_exec or result.error_in_exec:
+        if error is not None:
             outputs.append(_error(error))
         return outputs
 
@@ -181,8 +179,7 @@ def main():
         reply = {"id": request["id"]}
         try:
             signal.setitimer(signal.ITIMER_REAL, request["seconds"])
-            with contextlib.redirect_stdout(None) if request["do"] != "run" else _as_it_is():
-                reply["value"] = agent.handle(request)
+            reply["value"] = agent.handle(request)
         except BaseException as error:
             reply["error"] = _error(error)
         finally:
@@ -190,8 +187,6 @@ def main():
         answers.write(json.dumps(reply) + "\n")
         answers.flush()
 
-
-_as_it_is = contextlib.nullcontext
 
 if __name__ == "__main__":
     main()

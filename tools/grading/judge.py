@@ -17,6 +17,7 @@ import numpy as np
 from ganvae_lessons import checks
 
 from . import remote, sandbox
+from .form import grade_id, role
 
 TRUSTED = {"np": np, "math": math, "checks": checks}
 RESTARTS = 2
@@ -29,20 +30,6 @@ class Verdict:
     tests: dict = field(default_factory=dict)
     outputs: dict = field(default_factory=dict)
     warnings: list = field(default_factory=list)
-
-
-def role(cell):
-    """Return "test", "written", "answer", "locked" or "" for a cell."""
-    marks = cell.get("metadata", {}).get("nbgrader", {})
-    if marks.get("grade"):
-        return "written" if marks.get("solution") else "test"
-    if marks.get("solution"):
-        return "answer"
-    return "locked" if marks.get("locked") else ""
-
-
-def grade_id(cell):
-    return cell["metadata"]["nbgrader"]["grade_id"]
 
 
 def foreign_names(source):
@@ -100,12 +87,12 @@ def run(notebook, limits=None):
             if cell["cell_type"] != "code":
                 continue
             test = role(cell) == "test"
-            if time.monotonic() > deadline or restarts > RESTARTS:
-                why = (
-                    f"the notebook took over {limits.total_seconds:.0f} s"
-                    if restarts <= RESTARTS
-                    else f"Python had ended {restarts} times"
-                )
+            why = ""
+            if restarts > RESTARTS:
+                why = f"Python had ended {restarts} times"
+            elif time.monotonic() > deadline:
+                why = f"the notebook took over {limits.total_seconds:.0f} s"
+            if why:
                 if test:
                     verdict.tests[grade_id(cell)] = f"not run: {why}"
                 if f"stopped: {why}" not in verdict.warnings:

@@ -27,10 +27,9 @@ class Dead(Exception):
 class RemoteError(Exception):
     """An error that the student's code raised; `type_name` names its type."""
 
-    def __init__(self, type_name, message, trace=""):
+    def __init__(self, type_name, message):
         super().__init__(message)
         self.type_name = type_name
-        self.trace = trace
 
 
 class Session:
@@ -233,6 +232,4 @@ def memory_of(pid):
 def _remote_error(error):
     if not isinstance(error, dict):
         return RemoteError("Error", "an error without a description")
-    trace = error.get("traceback")
-    trace = str(trace[0])[:20_000] if isinstance(trace, list) and trace else ""
-    return RemoteError(str(error.get("ename"))[:80], str(error.get("evalue"))[:2000], trace)
+    return RemoteError(str(error.get("ename"))[:80], str(error.get("evalue"))[:2000])

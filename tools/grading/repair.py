@@ -13,7 +13,7 @@ import stat
 
 import nbformat
 
-from .judge import grade_id, role
+from .form import grade_id, role
 
 SIZE = 20 * 2**20  # bytes of a submission
 SUSPICIOUS_CALLS = re.compile(
@@ -197,7 +197,7 @@ def suspicions(notebook, source):
     """
     ours = {cell.id: cell.source for cell in source.cells}
     helpers = {
-        name for cell in source.cells if role(cell) == "locked" for name in _makes(cell.source)
+        name for cell in source.cells if role(cell) == "locked" for name in names_made(cell.source)
     }
     found = []
     for number, cell in enumerate(notebook.cells, 1):
@@ -207,12 +207,12 @@ def suspicions(notebook, source):
         for what in _reaches(cell.source):
             if what not in allowed:
                 found.append(f"cell {number} {what}: look at it")
-        if taken := sorted(_makes(cell.source) & helpers):
+        if taken := sorted(names_made(cell.source) & helpers):
             found.append(f"cell {number} redefines {', '.join(taken)}, which tests rely on")
     return found
 
 
-def _makes(source):
+def names_made(source):
     """The names that a cell gives a meaning to, what is inside of functions left out."""
     made, waiting = set(), [_parse(source)]
     while waiting:
@@ -239,7 +239,7 @@ def _parse(source):
 
 def _reaches(source):
     tree, found = _parse(source), []
-    own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | _makes(source)
+    own = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)} | names_made(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names]

@@ -17,7 +17,8 @@ from pathlib import Path
 import nbformat
 
 from .collect import Submission
-from .judge import Verdict, grade_id, role
+from .form import grade_id, points, role
+from .judge import Verdict
 
 MARKS = [
     "student", "assignment", "status", "automatic", "of", "written", "of written", "total",
@@ -63,15 +64,14 @@ class Graded:
 
     def points(self):
         """Return the automatic points and their most, from the verdict."""
-        most = {grade_id(c): c.metadata["nbgrader"]["points"] for c in self.cells("test")}
+        most, _ = points(self.notebook)
         return sum(p for name, p in most.items() if name not in self.lost), sum(most.values())
 
     def written(self):
         """Return the teacher's points, None while some are awaited, and their most."""
-        names = [grade_id(cell) for cell in self.cells("written")]
-        given = [self.grades.get(name, (None, 0))[0] for name in names]
-        most = sum(cell.metadata["nbgrader"]["points"] for cell in self.cells("written"))
-        return (None if None in given else sum(given)), most
+        _, most = points(self.notebook)
+        given = [self.grades.get(name, (None, 0))[0] for name in most]
+        return (None if None in given else sum(given)), sum(most.values())
 
     def line(self):
         """One line for the teacher who watches."""
