@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 TEACH := $(VENV)/.stamp-teach
 PY := $(BIN)/python
-SOURCES := ganvae_lessons tests tools notebooks assignments
+SOURCES := ganvae_lessons benchmarks tests tools notebooks assignments
 JOBS ?= 2
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reference book assignments grade example-class test lint format data classifier readme-picture setup-cells constraints wheel-test system-packages clean
+.PHONY: help setup reference book bench assignments grade example-class test lint format data classifier readme-picture setup-cells constraints wheel-test system-packages clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -60,6 +60,9 @@ $(TEACH): $(STAMP)
 
 book: $(STAMP)  ## execute every lesson at the laptop budget and build _build/html/index.html
 	$(PY) tools/build_book.py --budget laptop
+
+bench: $(STAMP)  ## time every model's step, the classic recipes, sampling, scaling (10 minutes)
+	$(PY) tools/make_performance.py
 
 assignments: $(TEACH)  ## write the students' versions of the assignments to _build/assignments
 	$(PY) tools/make_assignments.py

@@ -35,10 +35,10 @@ BRANCHES = ("If", "StatelessIf")
 
 @dataclass(frozen=True)
 class Device:
-    """Rates of a machine; `matmul` and `bandwidth` are what real programs reach, not the sheet."""
+    """Rates of a machine; `float32` and `bandwidth` are what real programs reach, not the sheet."""
 
     name: str
-    matmul: float  # floating-point operations a second, in convolutions and matrix products
+    float32: float  # floating-point operations a second, in convolutions and matrix products
     bandwidth: float  # bytes a second
     launch: float  # seconds that the smallest operation takes
     memory: float = math.inf  # bytes
@@ -62,7 +62,7 @@ class Cost:
     def seconds(self, device):
         """Return the roofline's seconds on a device, one operation after another."""
         return sum(
-            times * max(flops / device.matmul, moved / device.bandwidth, device.launch)
+            times * max(flops / device.float32, moved / device.bandwidth, device.launch)
             for (flops, moved), times in self.kinds.items()
         )
 

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import fill_tables
+import make_performance
 import make_teaching
 import make_verification
 import yaml
@@ -219,6 +220,7 @@ def build_book(root, budget, output):
     fill_tables.write_if_changed(root / "book/verification.md", make_verification.page(root))
     assignments = make_teaching.page(root)
     fill_tables.write_if_changed(root / "book/_generated/assignments.md", assignments)
+    make_performance.write(root, build, budget, fingerprint(root, budget))
     shutil.rmtree(html / "reports", ignore_errors=True)
 
     fill_tables.write(root, build)  # from the cache; where a lesson is not in it, they wait
