@@ -6,10 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 TEACH := $(VENV)/.stamp-teach
+GPU := $(VENV)/.stamp-gpu
 PY := $(BIN)/python
 SOURCES := ganvae_lessons benchmarks tests tools notebooks assignments
 JOBS ?= 2
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+# Seconds that one cell may take at the gpu budget: 12 hours.
+GPU_CELL_TIMEOUT ?= 43200
 
 # The lessons are written for TensorFlow; its start-up messages help nobody.
 export KERAS_BACKEND := tensorflow
@@ -21,7 +24,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reference book bench assignments grade example-class test lint format data classifier readme-picture setup-cells constraints wheel-test system-packages clean
+.PHONY: help setup reference book bench assignments grade example-class test lint format data classifier readme-picture setup-cells constraints wheel-test setup-gpu gpu-check gpu-lessons system-packages clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -76,14 +79,19 @@ example-class: $(TEACH)  ## write submissions of all kinds to _build/example-cla
 
 # Each lesson runs once, in nbval; the smoke book is made of those runs, and some tests look at it.
 test: lint $(TEACH)  ## lint, nbval over every lesson at the smoke budget, the book of that, then pytest
-	$(PY) tools/run_lessons.py --budget smoke --jobs $(JOBS) -q -rs $(NBVAL) notebooks
+	$(PY) tools/run_lessons.py --budget smoke --jobs $(JOBS) --keep _build/smoke/executed -q -rs \
+	  $(NBVAL) notebooks
 	$(PY) tools/build_book.py --budget smoke
 	GANVAE_BUDGET=smoke $(PY) -m pytest -q -rs --durations=10 -n $(JOBS) --dist loadfile tests
 
-lint: $(STAMP)  ## check style, formatting, the workflow file and the set-up cells
+lint: $(STAMP)  ## check style, formatting, the workflow files and the set-up cells
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema custom.github-workflows-require-timeout \
+	  .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github
+	$(PY) tools/lint_shell.py
 	$(PY) tools/setup_cell.py --check
 
 format: $(STAMP)  ## let ruff correct style and formatting
@@ -108,6 +116,22 @@ constraints:  ## resolve constraints.txt (needs uv and a network); UPGRADE=--upg
 
 wheel-test: $(STAMP)  ## run each notebook alone in an empty folder, with the wheel and no network
 	$(PY) tools/wheel_test.py
+
+$(GPU): $(STAMP)
+	@echo "installing CUDA's libraries for TensorFlow (3 GB more)"
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[gpu]'
+	@touch $@
+
+setup-gpu: $(GPU)  ## add CUDA's libraries, with which TensorFlow uses an NVIDIA GPU (Linux)
+
+gpu-check: $(GPU)  ## say which GPUs TensorFlow sees and computes on; fail where it sees none
+	$(PY) tools/show_gpu.py
+
+# Executed notebooks and reports come to _build/gpu/executed, of failed lessons too.
+gpu-lessons: gpu-check  ## run lessons at the gpu budget, on a GPU: all, or LESSONS="05 10"
+	lessons=$$($(PY) tools/pick_lessons.py $(LESSONS)) && \
+	$(PY) tools/run_lessons.py --budget gpu --keep _build/gpu/executed --verbose -rs --durations=5 \
+	  $(NBVAL) --nbval-cell-timeout=$(GPU_CELL_TIMEOUT) -o console_output_style=times $$lessons
 
 system-packages:  ## install Chromium, bubblewrap, the full Fashion-MNIST (Debian or Ubuntu, as root)
 	apt-get update -q

@@ -29,7 +29,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "ganvae_lessons"
 VERSIONS_SHOWN = ["tensorflow", "keras", "numpy", "matplotlib", "jupyter-book", "sphinx", "myst-nb"]
-OUTPUTS = {"laptop": Path("."), "smoke": Path("_build/smoke")}
+OUTPUTS = {"laptop": Path("."), "smoke": Path("_build/smoke"), "gpu": Path("_build/gpu")}
 
 
 def fingerprint(root, budget):
