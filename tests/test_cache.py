@@ -4,6 +4,7 @@ Each execution of its one lesson appends a line to a file outside. Failed builds
 too: a warning must not be forgotten by the next build. tools/run_lessons.py fills the same cache.
 """
 
+import importlib.metadata
 import os
 import re
 import shutil
@@ -126,7 +127,7 @@ def test_what_executes_a_lesson(project):
     assert project.logged() == ["laptop", "smoke"]
 
 
-def test_what_makes_the_cache_stale(tmp_path):
+def test_what_makes_the_cache_stale(tmp_path, monkeypatch):
     import build_book
 
     build = tmp_path / "_build"
@@ -149,6 +150,12 @@ def test_what_makes_the_cache_stale(tmp_path):
     assert survives() == [False, False], "the constraints changed"
     assert survives("laptop") == [False, False], "the budget changed"
     assert survives("laptop") == [True, True]
+    found = build_book.installed_versions()
+    assert found["tensorflow"] == importlib.metadata.version("tensorflow")
+    for other in ({**found, "tensorflow": "2.0"}, {**found, "keras": "3.0"}):
+        monkeypatch.setattr(build_book, "installed_versions", lambda other=other: other)
+        assert survives("laptop") == [False, False], "another version is installed"
+        assert survives("laptop") == [True, True]
 
 
 def test_the_book_takes_what_nbval_executed(project):
