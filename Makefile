@@ -34,7 +34,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reference book bench assignments grade example-class test lint format data classifier readme-picture setup-cells constraints wheel-test colab-test setup-gpu gpu-check gpu-lessons system-packages clean
+.PHONY: help setup reference book bench assignments grade example-class test lint forms hooks format data classifier readme-picture setup-cells constraints wheel-test colab-test setup-gpu gpu-check gpu-lessons system-packages clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -112,15 +112,26 @@ test: lint $(TEACH)  ## lint, nbval over every lesson at the smoke budget, the b
 	$(PY) tools/build_book.py --budget smoke
 	GANVAE_BUDGET=smoke $(PY) -m pytest -q -rs --durations=10 -n $(JOBS) --dist loadfile tests
 
-lint: $(STAMP)  ## check style, formatting, the workflow files and the set-up cells
+lint: $(STAMP)  ## check style, formatting, workflows, set-up cells, and what `make forms` checks
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(BIN)/check-jsonschema --builtin-schema custom.github-workflows-require-timeout \
-	  .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github
 	$(PY) tools/lint_shell.py
 	$(PY) tools/setup_cell.py --check
+	@$(MAKE) --no-print-directory forms
+
+# Without $(STAMP): git calls it at a commit, which must not install anything.
+SCHEMA := $(PY) -m check_jsonschema --builtin-schema
+ISSUES := .github/ISSUE_TEMPLATE
+forms:  ## check workflows, issue forms and CITATION.cff against their schemas (after `make setup`)
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard $(ISSUES)/*.yml))
+	$(SCHEMA) vendor.github-issue-config $(ISSUES)/config.yml
+	$(SCHEMA) vendor.citation-file-format CITATION.cff
+
+hooks: $(STAMP)  ## let git mend and check each commit (ruff, outputs, set-up cells, forms)
+	$(BIN)/pre-commit install
 
 format: $(STAMP)  ## let ruff correct style and formatting
 	$(PY) -m ruff check --fix $(SOURCES)

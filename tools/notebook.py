@@ -4,6 +4,7 @@ python tools/notebook.py to-ipynb draft.txt notebooks/NN_name.ipynb
 python tools/notebook.py to-text notebooks/NN_name.ipynb draft.txt
 python tools/notebook.py run notebooks/NN_name.ipynb --budget laptop --out executed.ipynb
 python tools/notebook.py store-outputs notebooks/NN_name.ipynb   (of nbval-check-output cells)
+python tools/notebook.py strip notebooks/NN_name.ipynb           (of what running left in it)
 """
 
 import argparse
@@ -27,6 +28,11 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+# What editors and kernels write into a cell's metadata; nbstripout's own command drops the same.
+TRACES = [
+    *("collapsed", "editable", "ExecuteTime", "execution", "heading_collapsed", "hidden"),
+    *("scrolled", "slideshow", "vscode"),
+]
 
 
 def parse_options(text, line_number):
@@ -143,24 +149,25 @@ def to_text(notebook):
 
 def keep_outputs(notebook, earlier):
     """Copy the outputs of checked cells from an earlier notebook where the source is the same."""
-    outputs = {
-        cell.source: cell.outputs
-        for cell in earlier.cells
-        if cell.cell_type == "code" and CHECKED in cell.metadata.get("tags", [])
-    }
+    outputs = {cell.source: cell.outputs for cell in earlier.cells if is_checked(cell)}
     for cell in notebook.cells:
-        if cell.cell_type == "code" and CHECKED in cell.metadata.get("tags", []):
+        if is_checked(cell):
             cell.outputs = outputs.get(cell.source, [])
             cell.execution_count = 1 if cell.outputs else None
 
 
-def write(notebook, path):
-    """Write a notebook in one fixed form, so that a difference in git is a difference in it."""
+def in_fixed_form(notebook):
+    """Return a notebook's file, in one form, so that a difference in git is a difference in it."""
     nbformat.validate(notebook)
     text = json.dumps(
         json.loads(nbformat.writes(notebook)), indent=1, ensure_ascii=False, sort_keys=True
     )
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    return text + "\n"
+
+
+def write(notebook, path):
+    """Write a notebook in its fixed form."""
+    Path(path).write_text(in_fixed_form(notebook), encoding="utf-8")
 
 
 def execute(notebook, folder, budget, timeout=1200):
@@ -204,6 +211,57 @@ def cell_seconds(cell):
     return (end - begin).total_seconds()
 
 
+def is_checked(cell):
+    """Whether a cell's output is stored and compared."""
+    return cell.cell_type == "code" and CHECKED in cell.metadata.get("tags", [])
+
+
+def count_as_first(cell):
+    """Leave of a checked cell's outputs what is compared, and count the cell as the first one.
+
+    nbval takes a cell without a count for one that never ran.
+    """
+    cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    for output in cell.outputs:
+        if "execution_count" in output:
+            output["execution_count"] = 1
+    cell.execution_count = 1 if cell.outputs else None
+
+
+def strip(notebook):
+    """Take out, in place, all that running a notebook left in it, but for its checked outputs.
+
+    nbstripout does it. It keeps an output where the cell says `keep_output`, so the checked cells
+    say so for as long as it works; it drops every count, so theirs are put back.
+    """
+    from nbstripout import strip_output
+
+    checked = [cell for cell in notebook.cells if is_checked(cell)]
+    for cell in checked:
+        cell.metadata["keep_output"] = True
+    keys = [f"cell.metadata.{key}" for key in TRACES]
+    strip_output(notebook, keep_output=False, keep_count=False, keep_id=True, extra_keys=keys)
+    for cell in checked:
+        del cell.metadata["keep_output"]
+        count_as_first(cell)
+    notebook.metadata = nbformat.from_dict(METADATA)
+
+
+def strip_files(paths):
+    """Strip notebooks where they lie; one that holds nothing to strip is not written."""
+    for path in paths:
+        before = path.read_text(encoding="utf-8")
+        try:
+            notebook = nbformat.reads(before, as_version=4)
+        except ValueError as error:
+            sys.exit(f"{path}: is no notebook that can be read: {str(error)[:200]}")
+        strip(notebook)
+        after = in_fixed_form(notebook)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"{path}: stripped")
+
+
 def store_outputs(path, budget="smoke"):
     """Execute a notebook and store, in place, the outputs of its checked cells alone."""
     path = Path(path)
@@ -216,20 +274,17 @@ def store_outputs(path, budget="smoke"):
             continue
         cell.execution_count = None
         cell.outputs = []
-        if CHECKED in cell.metadata.get("tags", []):
-            kept = [o for o in ran.outputs if o.get("name") != "stderr"]
-            for output in kept:
-                if "execution_count" in output:
-                    output["execution_count"] = 1
-                if any(kind.startswith("image/") for kind in output.get("data", {})):
-                    raise ValueError(
-                        f"{path.name}, cell {cell.id}: tagged {CHECKED} but shows a picture; "
-                        "pictures are never compared: remove the tag"
-                    )
-            if not kept:
+        if is_checked(cell):
+            cell.outputs = ran.outputs
+            count_as_first(cell)
+            kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+            if any(kind.startswith("image/") for kind in kinds):
+                raise ValueError(
+                    f"{path.name}, cell {cell.id}: tagged {CHECKED} but shows a picture; "
+                    "pictures are never compared: remove the tag"
+                )
+            if not cell.outputs:
                 raise ValueError(f"{path.name}, cell {cell.id}: tagged {CHECKED}, shows nothing")
-            cell.outputs = kept
-            cell.execution_count = 1  # nbval takes a cell without a number for one that never ran
             stored += 1
     write(notebook, path)
     print(f"stored the outputs of {stored} cells in {path}")
@@ -246,8 +301,9 @@ def main():
     command.add_argument("notebook", type=Path)
     command.add_argument("--budget", default="smoke", choices=["smoke", "laptop", "gpu"])
     command.add_argument("--out", type=Path)
-    command = commands.add_parser("store-outputs")
-    command.add_argument("notebook", type=Path, nargs="+")
+    for name in ("store-outputs", "strip"):
+        command = commands.add_parser(name)
+        command.add_argument("notebook", type=Path, nargs="+")
     options = parser.parse_args()
 
     if options.command == "to-ipynb":
@@ -270,6 +326,8 @@ def main():
         finally:
             if options.out:
                 nbformat.write(notebook, options.out)
+    elif options.command == "strip":
+        strip_files(options.notebook)
     else:
         for path in options.notebook:
             store_outputs(path)
