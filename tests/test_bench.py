@@ -4,7 +4,6 @@ That the whole of it runs, and that the page shows it, is tested by the smoke bo
 """
 
 import json
-import re
 from pathlib import Path
 
 import keras
