@@ -83,6 +83,7 @@ def test_length_and_end(lesson):
     assert 25 <= len(lesson["cells"]) <= 65
     last = [cell for cell in lesson["cells"] if cell["cell_type"] == "code"][-1]
     assert re.search(r"^\s*assert\b", source(last), re.M), "the last code cell must assert"
+    assert source(last).endswith("\nspent()"), "the last code cell must end in spent()"
 
 
 def test_exercises_have_folded_solutions(lesson):
