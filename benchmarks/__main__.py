@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-PARTS = ("steps", "quality", "sampling", "scaling")
+PARTS = ("steps", "quality", "sampling", "scaling", "gpu")
 
 
 def main():
@@ -25,14 +25,17 @@ def main():
     os.environ["GANVAE_BUDGET"] = options.budget  # before anything asks for it
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-    from benchmarks import clock, quality, report, sampling, scaling, steps
+    from benchmarks import clock, gpu, gpu_plans, quality, report, sampling, scaling, steps
 
     measures = {
         "steps": steps.measure,
         "quality": quality.measure,
         "sampling": sampling.measure,
         "scaling": scaling.measure,
+        # counted, whatever the budget; at smoke a few, so that the page has its table
+        "gpu": lambda: gpu.table(gpu.rows(gpu_plans.plans()[: 3 if few else None])),
     }
+    few = options.budget == "smoke"
     start = time.perf_counter()
     results = {"budget": options.budget, "about": clock.describe()}
     for part in PARTS:

@@ -15,6 +15,7 @@ TITLES = {
     "targets": "Seconds of training to a Fréchet distance",
     "sampling": "Drawing images",
     "scaling": "How cost grows",
+    "gpu": "What the gpu budget costs, computed",
 }
 
 
@@ -78,6 +79,8 @@ def tables(results):
                 for row in results["scaling"]
             ],
         )
+    if "gpu" in results:
+        made["gpu"] = results["gpu"].strip()
     return made
 
 

@@ -4,6 +4,7 @@ That the whole of it runs, and that the page shows it, is tested by the smoke bo
 """
 
 import json
+import re
 from pathlib import Path
 
 import keras
@@ -252,6 +253,16 @@ def test_the_book_measures_once_for_the_same_code(tmp_path):
     (tmp_path / "benchmarks/__main__.py").write_text("raise SystemExit(3)")
     result = project.build()
     assert result.returncode != 0 and "the benchmarks failed" in result.stderr
+
+
+def test_the_page_shows_each_table_and_plot():
+    """What report.py makes is on the page, and the page includes nothing else of it."""
+    page = (ROOT / "book/performance.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"_generated/bench/(\w+\.\w+)", page))
+    made = {f"{name}.md" for name in report.TITLES} | {
+        f"{n}.svg" for n in ("steps", "quality", "scaling")
+    }
+    assert shown == made
 
 
 def test_results_are_json():
