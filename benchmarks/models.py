@@ -32,11 +32,10 @@ class Subject:
     batches: object  # an endless tf.data.Dataset
     batch: int
 
-    def shapes(self):
-        """The shapes and dtypes of a batch's parts, as `cost.of_step` takes them."""
+    def parts(self):
+        """The `tf.TensorSpec` of each part of a batch, as `cost.of_step` takes them."""
         spec = self.batches.element_spec
-        parts = spec if isinstance(spec, tuple) else (spec,)
-        return [tuple(part.shape) for part in parts], [part.dtype.name for part in parts]
+        return spec if isinstance(spec, tuple) else (spec,)
 
     def runner(self):
         """A contestant for `clock.take_turns`, whose unit is a step."""

@@ -41,8 +41,7 @@ def measure():
 
 
 def _row(name, subject, times, machine):
-    shapes, dtypes = subject.shapes()
-    counted = cost.of_step(subject.model, *shapes, dtypes=dtypes)
+    counted = cost.of_step(subject.model, *subject.parts())
     seconds, _ = clock.best(times[name])
     return {
         "model": name,

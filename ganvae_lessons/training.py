@@ -8,6 +8,8 @@ interrupted run resumes exactly. An update whose loss or gradient is not finite 
 made, and training stops there. Algorithm 1 of Goodfellow et al. (arXiv 1406.2661).
 """
 
+import contextlib
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -27,6 +29,21 @@ __all__ = [
     "load_state",
     "save_state",
 ]
+
+# Newer GPUs round the factors of float32 products to 10 bits (TensorFloat-32), unless told not to.
+# Training bears it, and `fit` lets them; a lesson's checks by hand, to five digits, do not.
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+@contextlib.contextmanager
+def _rounded_factors():
+    """Let float32 products inside the `with` round their factors, where a GPU gains by it."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 class DivergedError(RuntimeError):
@@ -134,7 +151,8 @@ class _Guarded(keras.Model):
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [_StopAtNonFinite(), *(callbacks or [])]
         kwargs.setdefault("shuffle", False)  # `batches` has shuffled already
-        return super().fit(*args, callbacks=callbacks, **kwargs)
+        with _rounded_factors():
+            return super().fit(*args, callbacks=callbacks, **kwargs)
 
 
 class _StopAtNonFinite(keras.callbacks.Callback):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]  # ROOT for the benchmarks
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]  # and benchmarks/, a package of the root
 os.environ.setdefault("GANVAE_BUDGET", "smoke")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -31,6 +31,23 @@ def pytest_configure(config):
 def trainable(model):
     """The number of a model's trainable weights, which the papers' tables count."""
     return sum(math.prod(weight.shape) for weight in model.trainable_variables)
+
+
+@pytest.fixture
+def modern_gpu(monkeypatch):
+    """A machine at the gpu budget whose only GPU has compute capability 8.0, as `budget` sees it.
+
+    The test may change the dictionary that it gets.
+    """
+    import tensorflow as tf  # only where it is wanted: it takes seconds
+
+    seen = {"devices": ["GPU:0"], "compute_capability": (8, 0)}
+    every = tf.config.list_physical_devices
+    gpus = lambda kind=None: seen["devices"] if kind == "GPU" else every(kind)  # noqa: E731
+    monkeypatch.setenv("GANVAE_BUDGET", "gpu")
+    monkeypatch.setattr(tf.config, "list_physical_devices", gpus)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: seen)
+    return seen
 
 
 @pytest.fixture(scope="module", autouse=True)

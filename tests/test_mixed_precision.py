@@ -9,6 +9,7 @@ from ganvae_lessons import budget, training
 from ganvae_lessons.models import cgan, convlstm, dcgan, stackgan
 
 SMALL = stackgan.Config()
+TINY = dcgan.Config(filters=(8, 4))
 
 
 def nets(config):
@@ -25,21 +26,6 @@ def nets(config):
         "stage2_generator": stackgan.build_stage2_generator(config),
         "stage2_discriminator": stackgan.build_stage2_discriminator(config),
     }
-
-
-@pytest.fixture
-def modern_gpu(monkeypatch):
-    """A machine at the gpu budget whose only GPU has compute capability 8.0, as `budget` sees it.
-
-    The test may change the dictionary that it gets.
-    """
-    seen = {"devices": ["GPU:0"], "compute_capability": (8, 0)}
-    every = tf.config.list_physical_devices
-    gpus = lambda kind=None: seen["devices"] if kind == "GPU" else every(kind)  # noqa: E731
-    monkeypatch.setenv("GANVAE_BUDGET", "gpu")
-    monkeypatch.setattr(tf.config, "list_physical_devices", gpus)
-    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: seen)
-    return seen
 
 
 @pytest.mark.verifies("budget.mixed_precision", against="the policies of Keras")
@@ -131,3 +117,23 @@ def test_the_forecaster(modern_gpu):
     model.compile(keras.optimizers.Adam(1e-3))
     model.fit(training.batches(clips, 2), steps_per_epoch=1, verbose=0)
     assert not np.array_equal(found, model.forecast(clips[:, :2]))
+
+
+def test_factors_are_rounded_in_training_alone():
+    """TensorFloat-32 keeps ten bits of a factor: enough for `fit`, not for checks by hand."""
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    assert not enabled()
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(enabled())
+    )
+    networks = dcgan.build_generator(TINY), dcgan.build_discriminator(TINY)
+    model = training.AdversarialModel(*networks)
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    images = np.zeros((4, 28, 28, 1), "float32")
+    model.fit(training.batches(images, 2), steps_per_epoch=2, verbose=0, callbacks=[look])
+    assert seen == [True, True] and not enabled()
+    images[:] = np.nan
+    with pytest.raises(training.DivergedError):
+        model.fit(tf.data.Dataset.from_tensors(images), verbose=0)
+    assert not enabled()

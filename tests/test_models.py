@@ -1,9 +1,6 @@
 """`models` and `layers`: parameter counts by hand, the bound against enumeration, round trips."""
 
-import ast
 import dataclasses
-import json
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,20 +11,9 @@ import tensorflow as tf
 from conftest import trainable
 from keras import ops
 
+from benchmarks import gpu_plans, lessons
 from ganvae_lessons import data, layers, losses, theory, training
-from ganvae_lessons.models import (
-    cgan,
-    convlstm,
-    dcgan,
-    gan,
-    progressive,
-    rnn,
-    stackgan,
-    vae,
-    vaegan,
-)
-
-ROOT = Path(__file__).resolve().parent.parent
+from ganvae_lessons.models import cgan, convlstm, dcgan, gan, vae
 
 
 @pytest.fixture(scope="module")
@@ -174,57 +160,27 @@ def test_clipped_weights_stay_in_the_box(tmp_path):
 
 def gpu_configs():
     """Yield (lesson, Config) for every `gpu=…Config(…)` that a lesson gives to budget.pick."""
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        for cell in cells:
-            if cell["cell_type"] != "code":
-                continue
-            for node in ast.walk(ast.parse("".join(cell["source"]))):
-                is_gpu = isinstance(node, ast.keyword) and node.arg == "gpu"
-                if is_gpu and "Config" in ast.unparse(node.value):
-                    known = {"cgan": cgan, "dcgan": dcgan, "gan": gan, "progressive": progressive}
-                    known |= {"stackgan": stackgan, "vae": vae, "LATENTS": 20}
-                    known |= {"convlstm": convlstm, "rnn": rnn, "vaegan": vaegan}
-                    yield path.stem, eval(ast.unparse(node.value), known)
+    for lesson in lessons.names():
+        for config in lessons.configs(lesson):
+            yield lesson, config
 
 
 @pytest.mark.parametrize(
-    ("lesson", "config"),
+    ("name", "config"),
     [
         *(("paper", module.Config.paper()) for module in (cgan, dcgan, gan, vae)),
         ("pytorch", dcgan.Config.pytorch()),
-        # the paper's seven Diagonal BiLSTM layers take their step in test_rnn
-        *(pair for pair in gpu_configs() if pair[1] != rnn.Config.paper()),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__module__[-3:],
 )
-def test_one_step_at_full_size(lesson, config, images):
-    """The papers' networks and the lessons' gpu budgets build, and a step moves them."""
+def test_one_step_at_full_size(name, config, images):
+    """The papers' networks build, and a step moves them; test_gpu_plans has the lessons'."""
     asked, batch = {}, training.batches(images, 4)
-    if isinstance(config, (convlstm.Config, rnn.Config)):
-        recurrent_step(config, images)
-        return
     if isinstance(config, vae.Config):
         model = vae.build_vae(config)
         model.compile(optimizer=keras.optimizers.Adam(1e-3))
-    elif isinstance(config, vaegan.Config):
-        model = vaegan.build_vaegan(config)
-        model.compile({name: keras.optimizers.SGD(0.1) for name in model.players()})
-    elif isinstance(config, stackgan.Config):
-        first = stackgan.build_stage1_generator(config)
-        model = stackgan.StackGAN(
-            stackgan.stack(first, stackgan.build_stage2_generator(config)),
-            stackgan.build_stage2_discriminator(config),
-        )
-        model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
-        generator = np.random.default_rng(0)
-        some = generator.uniform(-1, 1, (4, *model.generator.output_shape[1:])).astype("float32")
-        codes = generator.normal(size=(4, config.text_dim)).astype("float32")
-        batch = training.batches(some, 4, conditions=codes)
-        asked = {"conditions": codes[:2]}
     else:
-        modules = (gan, dcgan, cgan, progressive)
-        module = {each.Config: each for each in modules}[type(config)]
+        module = {each.Config: each for each in (gan, dcgan, cgan)}[type(config)]
         model = training.AdversarialModel(
             module.build_generator(config), module.build_discriminator(config)
         )
@@ -241,28 +197,27 @@ def test_one_step_at_full_size(lesson, config, images):
     assert not np.array_equal(before, model.sample(2, **asked))
 
 
-def recurrent_step(config, images):
-    """A step of a network that has no sampler, or a slow one: its outputs are looked at."""
-    if isinstance(config, rnn.Config):
-        model, batch = rnn.build_model(config), images[:2]
-        look = lambda: model(batch).numpy()  # noqa: E731
-    else:  # the weights do not depend on how many frames there are
-        config = dataclasses.replace(config, frames_in=1, frames_out=1)
-        model = convlstm.build(config)
-        batch = np.random.default_rng(0).uniform(-1, 1, (1, 2, *config.frame_shape))
-        batch = batch.astype("float32")
-        look = lambda: model.forecast(batch[:, :1])  # noqa: E731
+def test_the_papers_fully_connected_forecaster():
+    """143 million weights: a step by plain gradient descent, and over one frame each way."""
+    config = dataclasses.replace(convlstm.Config.paper("fc_lstm"), frames_in=1, frames_out=1)
+    model = convlstm.build(config)
     model.compile(keras.optimizers.SGD(0.01))
-    before = look()
-    model.fit(training.batches(batch, 1), steps_per_epoch=1, verbose=0)
-    assert np.isfinite(look()).all() and not np.array_equal(before, look())
+    clip = np.random.default_rng(0).uniform(-1, 1, (1, 2, *config.frame_shape)).astype("float32")
+    before = model.forecast(clip[:, :1])
+    model.fit(training.batches(clip, 1), steps_per_epoch=1, verbose=0)
+    after = model.forecast(clip[:, :1])
+    assert np.isfinite(after).all() and not np.array_equal(before, after)
 
 
 def test_the_lessons_have_gpu_configurations():
-    lessons = {"04_first_gan", "05_dcgan", "07_evaluation", "08_cgan", "09_stackgan"}
-    lessons |= {"10_progressive", "11_vae", "12_latent_space", "13_vaegan"}
-    lessons |= {"14_rnn_images", "15_rnn_video"}
-    assert {lesson for lesson, _ in gpu_configs()} == lessons
+    """Each is in a plan, whose step test_gpu_plans takes, or has taken one above or in test_rnn."""
+    found = list(gpu_configs())
+    expected = {"04_first_gan", "05_dcgan", "07_evaluation", "08_cgan", "09_stackgan"}
+    expected |= {"10_progressive", "11_vae", "12_latent_space", "13_vaegan"}
+    expected |= {"14_rnn_images", "15_rnn_video"}
+    assert {lesson for lesson, _ in found} == expected
+    planned = {plan.config for plan in gpu_plans.plans()}
+    assert [(lesson, config) for lesson, config in found if config not in planned] == []
 
 
 @pytest.mark.verifies("models.vae.Config", against="1312.6114, section 5: 784-500-20, by hand")
