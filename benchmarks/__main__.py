@@ -33,7 +33,7 @@ def main():
         "sampling": sampling.measure,
         "scaling": scaling.measure,
         # counted, whatever the budget; at smoke a few, so that the page has its table
-        "gpu": lambda: gpu.table(gpu.rows(gpu_plans.plans()[: 3 if few else None])),
+        "gpu": lambda: gpu.measure(gpu_plans.plans()[: 3 if few else None]),
     }
     few = options.budget == "smoke"
     start = time.perf_counter()

@@ -13,6 +13,7 @@ TENSOR_SHARE = 0.3  # of the sheet's peak: our maps are small, 28×28 pixels and
 CORE_SHARE = 0.5  # the plain cores' peak is lower, and easier to come near to
 BANDWIDTH_SHARE = 0.7  # what adding up and copying large arrays reaches
 LAUNCH = 10e-6  # seconds from one small operation to the next, in TensorFlow's executor
+LONGEST, LARGEST = 6.0, 16e9  # hours of a lesson on an A100, bytes of a training: see `check`
 OVERHEAD = 1.5e9  # bytes for the context, the libraries and the convolutions' workspaces
 
 # Float32 products on an A100 and an H100 are TensorFloat-32, as `fit` lets them be.
@@ -59,7 +60,7 @@ def count(plan, half=False):
 
 
 def rows(plans=None):
-    """Return a Row for each plan of the lessons, in their order; it takes about a minute."""
+    """Return a Row for each plan of the lessons, in their order; all of them take two minutes."""
     counts, made = {}, []
     for plan in gpu_plans.plans() if plans is None else plans:
         precisions = (False, True) if plan.mixed else (False,)
@@ -100,6 +101,22 @@ def totals(rows):
     }
 
 
+def check(rows):
+    """Raise ValueError where a lesson takes more than LONGEST on an A100, or LARGEST of memory."""
+    for lesson, hours in totals(rows).items():
+        if hours["A100"] > LONGEST:
+            raise ValueError(
+                f"lesson {lesson} would take {hours['A100']:.1f} hours on an A100 at the gpu "
+                f"budget, expected at most {LONGEST:.0f}; take fewer steps or smaller networks"
+            )
+    for row in rows:
+        if row.memory > LARGEST:
+            raise ValueError(
+                f"lesson {row.lesson}, {row.what}, needs {row.memory / 1e9:.1f} GB at the gpu "
+                f"budget, expected at most {LARGEST / 1e9:.0f}; take a smaller batch"
+            )
+
+
 def table(rows):
     """Return the rows as a MyST table, with a line for each lesson's total."""
     names = [device.name for device in DEVICES]
@@ -128,5 +145,12 @@ def _hours(hours):
     return f"{hours:.2f}" if hours < 9.95 else f"{hours:.0f}"
 
 
+def measure(plans=None):
+    """Return the table of the plans, of all lessons by default, once they pass `check`."""
+    counted = rows(plans)
+    check(counted)
+    return table(counted)
+
+
 if __name__ == "__main__":
-    print(table(rows()))
+    print(measure())

@@ -137,7 +137,7 @@ def _stage(networks, config, size, batch):
 
 def growing(config, batch):
     """A progressive GAN that is fading in; at 4×4 there is nothing to fade in."""
-    return grown(config, batch, fade_steps=0 if config.resolution == 4 else 1)
+    return grown(config, batch, fade_steps=0 if config.resolution == 4 else 10)
 
 
 def grown(config, batch, fade_steps=0):
