@@ -1,15 +1,28 @@
 # Everything a reader or a maintainer runs. `make` alone lists the targets.
 # Needs Python 3.11 or newer, git and make; all else is installed into .venv.
 
+# VERSIONS chooses a set of tools/versions.py; each has an environment of its own.
+VERSIONS ?= pinned
+ifeq ($(filter $(VERSIONS),pinned lowest newest colab),)
+$(error VERSIONS is '$(VERSIONS)', expected pinned, lowest, newest or colab)
+endif
+# The program that makes the environment; without one, the first of these that is there.
 PYTHON ?=
-VENV := .venv
+PYTHONS := $(if $(filter colab,$(VERSIONS)),python3.13,python3.11 python3)
+VENV := $(if $(filter pinned,$(VERSIONS)),.venv,.venv-$(VERSIONS))
+CONSTRAINTS := $(if $(filter pinned,$(VERSIONS)),constraints.txt,$(VENV)/constraints.txt)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 TEACH := $(VENV)/.stamp-teach
+GPU := $(VENV)/.stamp-gpu
 PY := $(BIN)/python
-SOURCES := ganvae_lessons tests tools notebooks assignments
+# What Colab's runtime has, and nothing of this course: lessons are tried in it.
+RUNTIME := .venv-colab-runtime
+SOURCES := ganvae_lessons benchmarks tests tools notebooks assignments
 JOBS ?= 2
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+# Seconds that one cell may take at the gpu budget: 12 hours.
+GPU_CELL_TIMEOUT ?= 43200
 
 # The lessons are written for TensorFlow; its start-up messages help nobody.
 export KERAS_BACKEND := tensorflow
@@ -21,45 +34,66 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reference book assignments grade example-class test lint forms hooks format data classifier readme-picture setup-cells constraints wheel-test system-packages clean
+.PHONY: help setup reference book bench assignments grade example-class test lint forms hooks format data classifier readme-picture setup-cells constraints wheel-test colab-test setup-gpu gpu-check gpu-lessons system-packages clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' \
 	  | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@echo "VERSIONS=lowest|newest|colab takes other versions, in .venv-VERSIONS; PYTHON=program makes it."
 
-setup: $(STAMP)  ## create .venv and install the exact versions of constraints.txt
-
-$(STAMP): pyproject.toml constraints.txt
-	@if [ ! -x $(PY) ]; then \
-	  for python in $(PYTHON) python3.11 python3; do \
+# $(call make-venv,FOLDER,PROGRAMS): with the first program that is new enough, unless it is there.
+define make-venv
+	@if [ ! -x $(1)/bin/python ]; then \
+	  for python in $(2); do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	    then found=$$python; break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then \
-	    echo "Python 3.11 or newer is needed; name one with 'make PYTHON=/path/to/python'" >&2; \
+	    echo "Python 3.11 or newer is needed, tried $(2); name one with 'make PYTHON=/path/to/python'" >&2; \
 	    exit 1; \
 	  fi; \
 	  if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
 	    echo "$$found cannot make environments: on Debian or Ubuntu, 'apt-get install python3-venv'" >&2; \
 	    exit 1; \
 	  fi; \
-	  echo "making $(VENV) with $$($$found --version)"; \
-	  $$found -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; \
+	  echo "making $(1) with $$($$found --version)"; \
+	  $$found -m venv $(1) || { rm -rf $(1); exit 1; }; \
 	fi
-	@echo "installing the versions of constraints.txt (the first time: some minutes, 2.5 GB)"
-	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[book,test]'
+endef
+
+# An environment keeps the Python that made it; to ask for another one is an error, not ignored.
+MINOR := -c 'import sys; print("Python %d.%d" % sys.version_info[:2])'
+.PHONY: $(VENV)-python $(RUNTIME)-python
+$(VENV)-python $(RUNTIME)-python: %-python:
+	@if [ -n "$(PYTHON)" ] && [ -x $*/bin/python ]; then \
+	  has=$$($*/bin/python $(MINOR)); wanted=$$($(PYTHON) $(MINOR)) || exit 1; \
+	  if [ "$$has" != "$$wanted" ]; then \
+	    echo "$* has $$has, and $(PYTHON) is $$wanted; delete $* first" >&2; exit 1; \
+	  fi; \
+	fi
+
+setup: $(STAMP)  ## create .venv and install the exact versions of constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt tools/versions.py | $(VENV)-python
+	$(call make-venv,$(VENV),$(or $(PYTHON),$(PYTHONS)))
+	@$(if $(filter pinned,$(VERSIONS)),,$(PY) tools/versions.py $(VERSIONS) > $(CONSTRAINTS))
+	@echo "installing the $(VERSIONS) versions (the first time: some minutes, 2.5 GB)"
+	@$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[book,test]'
 	@touch $@
 
 reference: $(STAMP)  ## add torch and torchmetrics, a second opinion for `make test` (0.2 to 5 GB)
-	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[reference]'
+	@$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[reference]'
 
 $(TEACH): $(STAMP)
-	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[teach]'
+	@$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[teach]'
 	@touch $@
 
 book: $(STAMP)  ## execute every lesson at the laptop budget and build _build/html/index.html
 	$(PY) tools/build_book.py --budget laptop
+
+bench: $(STAMP)  ## time every model's step, the classic recipes, sampling, scaling (10 minutes)
+	$(PY) tools/make_performance.py
 
 assignments: $(TEACH)  ## write the students' versions of the assignments to _build/assignments
 	$(PY) tools/make_assignments.py
@@ -73,13 +107,16 @@ example-class: $(TEACH)  ## write submissions of all kinds to _build/example-cla
 
 # Each lesson runs once, in nbval; the smoke book is made of those runs, and some tests look at it.
 test: lint $(TEACH)  ## lint, nbval over every lesson at the smoke budget, the book of that, then pytest
-	$(PY) tools/run_lessons.py --budget smoke --jobs $(JOBS) -q -rs $(NBVAL) notebooks
+	$(PY) tools/run_lessons.py --budget smoke --jobs $(JOBS) --keep _build/smoke/executed -q -rs \
+	  $(NBVAL) notebooks
 	$(PY) tools/build_book.py --budget smoke
 	GANVAE_BUDGET=smoke $(PY) -m pytest -q -rs --durations=10 -n $(JOBS) --dist loadfile tests
 
-lint: $(STAMP)  ## check style, formatting, set-up cells, and what `make forms` checks
+lint: $(STAMP)  ## check style, formatting, workflows, set-up cells, and what `make forms` checks
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
+	$(BIN)/zizmor --offline --quiet .github
+	$(PY) tools/lint_shell.py
 	$(PY) tools/setup_cell.py --check
 	@$(MAKE) --no-print-directory forms
 
@@ -88,6 +125,7 @@ SCHEMA := $(PY) -m check_jsonschema --builtin-schema
 ISSUES := .github/ISSUE_TEMPLATE
 forms:  ## check workflows, issue forms and CITATION.cff against their schemas (after `make setup`)
 	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
 	$(SCHEMA) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard $(ISSUES)/*.yml))
 	$(SCHEMA) vendor.github-issue-config $(ISSUES)/config.yml
 	$(SCHEMA) vendor.citation-file-format CITATION.cff
@@ -118,6 +156,33 @@ constraints:  ## resolve constraints.txt (needs uv and a network); UPGRADE=--upg
 wheel-test: $(STAMP)  ## run each notebook alone in an empty folder, with the wheel and no network
 	$(PY) tools/wheel_test.py
 
+$(RUNTIME)/.stamp: tools/versions.py | $(RUNTIME)-python
+	$(call make-venv,$(RUNTIME),$(or $(PYTHON),python3.13))
+	@$(RUNTIME)/bin/python tools/versions.py colab > $(RUNTIME)/constraints.txt
+	@echo "installing Colab's versions into $(RUNTIME) (the first time: some minutes, 2 GB)"
+	@$(RUNTIME)/bin/python -m pip install --quiet --requirement $(RUNTIME)/constraints.txt \
+	  pillow ipykernel nbclient nbformat pyyaml setuptools
+	@touch $@
+
+colab-test: $(RUNTIME)/.stamp  ## run lessons as in Colab, one of each part by the week: LESSONS="02 05", LESSONS=all
+	$(RUNTIME)/bin/python tools/colab_test.py $(LESSONS)
+
+$(GPU): $(STAMP)
+	@echo "installing CUDA's libraries for TensorFlow (3 GB more)"
+	@$(PY) -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[gpu]'
+	@touch $@
+
+setup-gpu: $(GPU)  ## add CUDA's libraries, with which TensorFlow uses an NVIDIA GPU (Linux)
+
+gpu-check: $(GPU)  ## say which GPUs TensorFlow sees and computes on; fail where it sees none
+	$(PY) tools/show_gpu.py
+
+# Executed notebooks and reports come to _build/gpu/executed, of failed lessons too.
+gpu-lessons: gpu-check  ## run lessons at the gpu budget, on a GPU: all, or LESSONS="05 10"
+	lessons=$$($(PY) tools/pick_lessons.py $(LESSONS)) && \
+	$(PY) tools/run_lessons.py --budget gpu --keep _build/gpu/executed --verbose -rs --durations=5 \
+	  $(NBVAL) --nbval-cell-timeout=$(GPU_CELL_TIMEOUT) -o console_output_style=times $$lessons
+
 system-packages:  ## install Chromium, bubblewrap, the full Fashion-MNIST (Debian or Ubuntu, as root)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
@@ -127,6 +192,6 @@ system-packages:  ## install Chromium, bubblewrap, the full Fashion-MNIST (Debia
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 	  dataset-fashion-mnist || echo "no dataset-fashion-mnist here: two tests will be skipped"
 
-clean:  ## remove what was built; .venv stays
+clean:  ## remove what was built; the environments stay
 	rm -rf _build build dist ganvae_lessons.egg-info book/_generated book/verification.md \
 	  book/_static/mathjax .pytest_cache .ruff_cache

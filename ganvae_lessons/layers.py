@@ -78,7 +78,9 @@ class ConditioningAugmentation(keras.layers.Layer):
         self.initial_stddev = initial_stddev
         stddev = initial_stddev
         initial = keras.initializers.TruncatedNormal(stddev=stddev) if stddev else "glorot_uniform"
-        self.dense = keras.layers.Dense(2 * condition_dim, kernel_initializer=initial)
+        self.dense = keras.layers.Dense(
+            2 * condition_dim, kernel_initializer=initial, dtype=self.dtype_policy
+        )
 
     def build(self, input_shape):
         self.dense.build(input_shape[0])

@@ -1,8 +1,8 @@
 """What a lesson hands on, so that a page of the book shows its numbers and nobody types them.
 
 An output of a notebook may carry metadata, which no viewer shows and every tool keeps. `publish`
-shows one line and hangs the record on it; tools/fill_tables.py reads it in the executed lesson.
-Away from the book, in Colab say, the line is all there is.
+shows one line and hangs the record on it, `spent` what the run took; tools/fill_tables.py reads
+both in the executed lesson. Away from the book, in Colab say, the line is all there is.
 """
 
 import base64
@@ -13,7 +13,7 @@ import numbers
 from ganvae_lessons import budget
 from ganvae_lessons.data import check_images
 
-__all__ = ["publish"]
+__all__ = ["publish", "spent"]
 
 KEY = "ganvae_lessons"  # in the output's metadata
 SHOWN = 8  # images of a model, in two rows
@@ -26,24 +26,56 @@ def publish(results, samples=None):
     (N, H, W, 1 or 3) in [−1, 1] the first eight are kept, as one picture. ValueError where a
     number is not finite, a result is no number, or samples are of a model without results.
     """
-    from IPython.display import display
-
     samples = samples or {}
     unknown = sorted(set(samples) - set(results))
     if unknown or not results:
         raise ValueError(
             f"samples must be of models in results, got {unknown} beside {sorted(results)}"
         )
-    record = {
-        "budget": budget.name(),
-        "results": {
-            model: {what: _number(value, f"{model}, {what}") for what, value in row.items()}
-            for model, row in results.items()
-        },
-        "samples": {model: _png(images, model) for model, images in samples.items()},
+    kept = {
+        model: {what: _number(value, f"{model}, {what}") for what, value in row.items()}
+        for model, row in results.items()
     }
-    line = f'For the page "Choosing a model", at the {record["budget"]} budget: '
-    display({"text/plain": line + ", ".join(results)}, metadata={KEY: record}, raw=True)
+    pictures = {model: _png(images, model) for model, images in samples.items()}
+    line = f'For the page "Choosing a model", at the {budget.name()} budget: '
+    _show(line + ", ".join(results), kept, pictures)
+
+
+def spent():
+    """Show what this kernel has taken since it was started, and publish it under "run".
+
+    "seconds" by the clock and, at the fullest moment, "gigabytes" (10⁹ bytes) of memory. The last
+    cell of each lesson calls it, so that the book tells what a lesson costs where it was built.
+    """
+    import time
+
+    import psutil  # every kernel has it
+
+    seconds = time.time() - psutil.Process().create_time()
+    gigabytes = _peak_bytes() / 1e9
+    line = f"At the {budget.name()} budget: {seconds:.0f} s, at most {gigabytes:.1f} GB of memory."
+    _show(line, {"run": {"seconds": seconds, "gigabytes": gigabytes}}, {})
+
+
+def _peak_bytes():
+    """The most memory that this process has held."""
+    import psutil
+
+    held = psutil.Process().memory_info()
+    if hasattr(held, "peak_wset"):  # Windows
+        return held.peak_wset
+    import resource
+    import sys
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else 1024 * largest
+
+
+def _show(line, results, samples):
+    from IPython.display import display
+
+    record = {"budget": budget.name(), "results": results, "samples": samples}
+    display({"text/plain": line}, metadata={KEY: record}, raw=True)
 
 
 def _number(value, name):

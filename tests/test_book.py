@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import build_book
 import pytest
+import setup_cell
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,14 @@ def test_page(book_html, page):
     ]
     external = [address for address in resources if is_external(address)]
     assert not external, f"{page} takes from elsewhere: {external}"
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_lesson_opens_in_colab_at_the_tag_that_its_set_up_cell_installs(book_html, page):
+    links = {link["href"] for link in read(book_html, page).select("a[href*='colab.research']")}
+    name = setup_cell.owner_and_name(setup_cell.REPOSITORY)
+    address = f"https://colab.research.google.com/github/{name}/blob/{setup_cell.TAG}/{page}.ipynb"
+    assert links == {address}
 
 
 def test_styles_take_nothing_from_elsewhere(book_html):

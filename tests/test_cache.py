@@ -4,13 +4,17 @@ Each execution of its one lesson appends a line to a file outside. Failed builds
 too: a warning must not be forgotten by the next build. tools/run_lessons.py fills the same cache.
 """
 
+import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from base64 import b64decode, b64encode
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import notebook as notebook_tool
@@ -123,7 +127,7 @@ def test_what_executes_a_lesson(project):
     assert project.logged() == ["laptop", "smoke"]
 
 
-def test_what_makes_the_cache_stale(tmp_path):
+def test_what_makes_the_cache_stale(tmp_path, monkeypatch):
     import build_book
 
     build = tmp_path / "_build"
@@ -146,6 +150,12 @@ def test_what_makes_the_cache_stale(tmp_path):
     assert survives() == [False, False], "the constraints changed"
     assert survives("laptop") == [False, False], "the budget changed"
     assert survives("laptop") == [True, True]
+    found = build_book.installed_versions()
+    assert found["tensorflow"] == importlib.metadata.version("tensorflow")
+    for other in ({**found, "tensorflow": "2.0"}, {**found, "keras": "3.0"}):
+        monkeypatch.setattr(build_book, "installed_versions", lambda other=other: other)
+        assert survives("laptop") == [False, False], "another version is installed"
+        assert survives("laptop") == [True, True]
 
 
 def test_the_book_takes_what_nbval_executed(project):
@@ -182,6 +192,69 @@ def test_the_book_takes_what_nbval_executed(project):
     assert (project.html / picture).read_bytes() == b64decode(PIXEL)
     table = (project.html / "book/introduction.html").read_text()
     assert re.search(r"<p>\d+\.\d+</p>", table), "no execution time"
+
+
+def texts(cell):
+    """What a cell shows: each output's text, or its error."""
+    return [output.get("text") or output.get("evalue") for output in cell.outputs]
+
+
+def test_executed_notebooks_are_kept_where_they_fail_too(tmp_path):
+    project = Project(tmp_path)
+    other = "print('one')", "raise RuntimeError('two broke')", "3"
+    made = notebook_tool.from_text("".join(f"#%% code\n{code}\n\n" for code in other), "02")
+    made.cells.append(nbformat.v4.new_code_cell("4", metadata={"tags": ["nbval-skip"]}))
+    made.cells[3].outputs = [nbformat.v4.new_output("stream", text="stored, not run")]
+    notebook_tool.write(made, tmp_path / "notebooks/02_other.ipynb")
+
+    options = ["--budget", "gpu", "--keep", "kept", "--nbval-lax", "--nbval-current-env"]
+    ran = project.tool("run_lessons", *options, "notebooks")
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "failed: 02_other" in ran.stdout
+    assert project.logged() == ["gpu"]
+    kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert kept == ["01_lesson.ipynb", "01_lesson.xml", "02_other.ipynb", "02_other.xml"]
+
+    lesson = nbformat.read(tmp_path / "kept/01_lesson.ipynb", as_version=4)
+    code = [cell for cell in lesson.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2, 3]
+    assert texts(code[1]) == ["execution number 1\n"]
+    assert code[2].outputs[0].data["image/png"].strip() == PIXEL
+    broken = nbformat.read(tmp_path / "kept/02_other.ipynb", as_version=4)
+    assert [texts(cell) for cell in broken.cells] == [["one\n"], ["two broke"], [None], []]
+    assert [cell.execution_count for cell in broken.cells] == [1, 2, 3, None]
+    assert broken.cells[2].outputs[0].data["text/plain"] == "3"
+    (report,) = ElementTree.parse(tmp_path / "kept/02_other.xml").getroot()
+    counts = [report.get(key) for key in ("tests", "failures", "errors", "skipped")]
+    assert counts == ["4", "1", "0", "1"]
+    cached = get_cache(tmp_path / "_build/gpu/_build/.jupyter_cache").list_cache_records()
+    assert [Path(record.uri).name for record in cached] == ["01_lesson.ipynb"]
+
+
+def test_a_run_that_is_stopped_leaves_what_it_had(tmp_path):
+    project = Project(tmp_path)
+    project.lesson("#%% code\nprint('early')\n1 / 0\n\n#%% code\nimport time; time.sleep(300)\n")
+    command = [sys.executable, "tools/run_lessons.py", "--keep", "kept", "--nbval-lax"]
+    running = subprocess.Popen(
+        [*command, "--nbval-current-env", "notebooks"],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=str(tmp_path)),
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    kept = tmp_path / "kept/01_lesson.ipynb"
+    try:
+        for _ in range(600):
+            if kept.exists() or running.poll() is not None:
+                break
+            time.sleep(0.1)
+        assert running.poll() is None, "the run ended by itself"
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    first, second = nbformat.read(kept, as_version=4).cells
+    assert texts(first) == ["early\n", "division by zero"]
+    assert second.outputs == []
 
 
 def test_a_failed_lesson_fails_every_build_and_shows_why(project):

@@ -481,11 +481,14 @@ def test_multiply_adds_equal_the_profilers_count():
         assert products == 2 * progressive.multiply_adds(network)
 
 
-@pytest.mark.verifies("models.progressive.Config", against="one step of the paper's, 4² to 256²")
+@pytest.mark.verifies("models.progressive.Config", against="one step of the paper's, 4² to 128²")
 def test_the_papers_networks_take_a_step_at_each_resolution():
-    """Full width, growing as in training; two images a step, one where it takes long."""
+    """Full width, growing as in training; two images a step, one where it takes long.
+
+    Not 256², which alone takes as long as all the others, nor beyond: those are counted.
+    """
     model = progressive.ProgressiveGAN(at(progressive.Config.paper(), 4))
-    for resolution in (4, 8, 16, 32, 64, 128, 256):
+    for resolution in (4, 8, 16, 32, 64, 128):
         if resolution > 4:
             model = model.grow(fade_steps=2)
             gc.collect()  # Keras models hold themselves; six of them would stay in memory

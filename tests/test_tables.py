@@ -7,10 +7,12 @@ import base64
 import io
 import re
 import shutil
+import time
 from pathlib import Path
 
 import fill_tables
 import numpy as np
+import psutil
 import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
@@ -68,6 +70,23 @@ def test_publish_shows_a_line_and_keeps_the_record(displayed):
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
     expected = np.kron(plots.montage(images[:8], 4)[..., 0], np.ones((2, 2)))
     assert np.abs(picture / 255 - expected).max() <= 0.5 / 255 + 1e-9
+
+
+@pytest.mark.verifies("records.spent", against="psutil and an array of known size")
+def test_what_a_run_has_taken(displayed):
+    before = psutil.Process().memory_info().rss
+    held = np.ones(40_000_000)  # 0.32 GB, touched
+    age = time.time() - psutil.Process().create_time()
+    records.spent()
+    del held
+    records.spent()  # the peak is remembered
+    (bundle, metadata), (_, later) = displayed
+    run = metadata[fill_tables.KEY]["results"]["run"]
+    assert age <= run["seconds"] < age + 5
+    assert before / 1e9 + 0.31 < run["gigabytes"] < 64
+    assert later[fill_tables.KEY]["results"]["run"]["gigabytes"] >= run["gigabytes"]
+    shown = rf"At the smoke budget: {run['seconds']:.0f} s, at most {run['gigabytes']:.1f} GB of"
+    assert bundle["text/plain"].startswith(shown)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Build the book at one budget, executing only what has to be executed.
 
-jupyter-cache keys on a notebook's code cells alone. So the package, the constraints, Python and
-the budget go into a fingerprint beside the cache; where it differs, the cache is deleted. Changed
-prose executes nothing, nor does a lesson that tools/run_lessons.py ran before. Tables of the
-lessons' results are filled once those have run, and then the pages that hold them are written
-again. The html comes to OUTPUT/_build/html.
+jupyter-cache keys on a notebook's code cells alone. So the package, the constraints, Python, the
+versions that are installed and the budget go into a fingerprint beside the cache; where it differs,
+the cache is deleted. Changed prose executes nothing, nor does a lesson that tools/run_lessons.py
+ran before. Tables of the lessons' results are filled once those have run, and then the pages that
+hold them are written again. The html comes to OUTPUT/_build/html.
 """
 
 import argparse
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 import fill_tables
+import make_performance
 import make_teaching
 import make_verification
 import yaml
@@ -28,13 +30,25 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "ganvae_lessons"
 VERSIONS_SHOWN = ["tensorflow", "keras", "numpy", "matplotlib", "jupyter-book", "sphinx", "myst-nb"]
-OUTPUTS = {"laptop": Path("."), "smoke": Path("_build/smoke")}
+OUTPUTS = {"laptop": Path("."), "smoke": Path("_build/smoke"), "gpu": Path("_build/gpu")}
+
+
+def installed_versions():
+    """Return {name: version} of those of VERSIONS_SHOWN that are installed."""
+    found = {}
+    for name in VERSIONS_SHOWN:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def fingerprint(root, budget):
-    """Return a sha256 over all that a lesson's outputs depend on, but for its own cells."""
+    """Return a sha256 over all that a lesson's outputs depend on, but for its own cells.
+
+    The constraints are not enough: `make VERSIONS=lowest` and others install something else.
+    """
     digest = hashlib.sha256()
-    digest.update(f"{budget}\n{sys.version}\n".encode())
+    digest.update(f"{budget}\n{sys.version}\n{installed_versions()}\n".encode())
     files = [root / "constraints.txt"]
     files += sorted(
         path
@@ -57,7 +71,7 @@ def drop_stale_cache(root, build, budget):
     current = fingerprint(root, budget)
     known = stamp.read_text(encoding="utf-8").strip() if stamp.exists() else None
     if known == current:
-        return "cache: package, constraints and budget unchanged; only changed lessons execute"
+        return "cache: package, versions and budget unchanged; only changed lessons execute"
     for name in (".jupyter_cache", ".doctrees"):
         shutil.rmtree(build / name, ignore_errors=True)
     build.mkdir(parents=True, exist_ok=True)
@@ -65,9 +79,7 @@ def drop_stale_cache(root, build, budget):
     stamp.write_text(current + "\n", encoding="utf-8")
     if known is None:
         return "cache: none yet; every lesson executes"
-    return (
-        "cache: the package, constraints.txt, Python or the budget changed; every lesson executes"
-    )
+    return "cache: the package, the versions, Python or the budget changed; every lesson executes"
 
 
 def drop_stale_pages(root, build):
@@ -91,11 +103,7 @@ def describe_machine(budget):
         ("System", platform.system()),
         ("Python", platform.python_version()),
     ]
-    for name in VERSIONS_SHOWN:
-        try:
-            rows.append((name, importlib.metadata.version(name)))
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    rows += installed_versions().items()
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     return "\n".join(lines) + "\n"
 
@@ -219,6 +227,7 @@ def build_book(root, budget, output):
     fill_tables.write_if_changed(root / "book/verification.md", make_verification.page(root))
     assignments = make_teaching.page(root)
     fill_tables.write_if_changed(root / "book/_generated/assignments.md", assignments)
+    make_performance.write(root, build, budget, fingerprint(root, budget))
     shutil.rmtree(html / "reports", ignore_errors=True)
 
     fill_tables.write(root, build)  # from the cache; where a lesson is not in it, they wait

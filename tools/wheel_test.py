@@ -20,16 +20,21 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILT_FROM = ["pyproject.toml", "README.md", "LICENSE", "NOTICE", "ganvae_lessons"]
 
 
-def install_wheel(folder, root=ROOT):
-    """Build the wheel and install it without its needs into folder/site; return that path."""
-    source, dist, site = folder / "source", folder / "dist", folder / "site"
-    source.mkdir(parents=True)
+def copy_sources(folder, root=ROOT):
+    """Copy what the package is built from into a new folder."""
+    folder.mkdir(parents=True)
     for name in BUILT_FROM:
         path = root / name
         if path.is_dir():
-            shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(path, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif path.exists():
-            shutil.copy(path, source)
+            shutil.copy(path, folder)
+
+
+def install_wheel(folder, root=ROOT):
+    """Build the wheel and install it without its needs into folder/site; return that path."""
+    source, dist, site = folder / "source", folder / "dist", folder / "site"
+    copy_sources(source, root)
     build = ["build", "--wheel", "--no-isolation", "--outdir", str(dist), str(source)]
     _run([sys.executable, "-m", *build])
     (wheel,) = dist.glob("*.whl")

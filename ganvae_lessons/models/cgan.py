@@ -123,14 +123,14 @@ def build_discriminator(config):
     images = keras.Input(config.image_shape, name="image")
     if config.method == "auxiliary":
         features = dcgan.build_features(config.networks())(images)
-        outputs = [layers.Dense(1)(features), layers.Dense(config.classes)(features)]
+        outputs = [_logits(1)(features), _logits(config.classes)(features)]
         return keras.Model(images, outputs, name="discriminator")
     conditions = _condition_input(config)
     if not config.filters:
         seen = Maxout(240, 5)(layers.Flatten()(images))
         told = Maxout(50, 5)(_vector(config, conditions))
         joint = Maxout(240, 4)(_dropped(layers.Concatenate()([seen, told])))
-        logits = layers.Dense(1)(_dropped(joint))
+        logits = _logits(1)(_dropped(joint))
     elif config.method == "concatenation":
         height, width, channels = config.image_shape
         code = build_condition(config)(conditions)
@@ -141,8 +141,8 @@ def build_discriminator(config):
         features = dcgan.build_features(config.networks())(images)  # (B, dims)
         code = build_condition(config)(conditions)
         direction = layers.Dense(features.shape[-1], use_bias=False)(code)  # e(C): (B, dims)
-        match = layers.Dot(axes=-1)([direction, features])  # (B, 1)
-        logits = layers.Add()([layers.Dense(1)(features), match])
+        match = layers.Dot(axes=-1, dtype="float32")([direction, features])  # (B, 1)
+        logits = layers.Add(dtype="float32")([_logits(1)(features), match])
     return keras.Model([images, conditions], logits, name="discriminator")
 
 
@@ -151,6 +151,10 @@ def _vector(config, conditions):
     if config.text_dim:
         return conditions
     return layers.CategoryEncoding(config.classes, output_mode="one_hot")(conditions)
+
+
+def _logits(units):
+    return layers.Dense(units, dtype="float32")  # also under mixed precision
 
 
 def _dropped(hidden):

@@ -155,7 +155,7 @@ class Forecaster(ObjectiveModel):
             for name, reads in (("encoder", below), ("decoder", above))
         )
         # 1×1: the paper reads all layers' maps, but only the top of the fully connected network
-        self.readout = layers.Conv2D(depth, 1, name="readout")
+        self.readout = layers.Conv2D(depth, 1, dtype="float32", name="readout")
         read = sum(config.units) if config.kind == "convlstm" else config.units[-1]
         self.readout.build((None, None, None, read))
         self.built = True

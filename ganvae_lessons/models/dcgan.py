@@ -115,7 +115,8 @@ def build_generator(config):
     hidden = _up(config, channels, sizes[-1], use_bias=config.bias_at_the_ends)(hidden)
     if config.norm_at_the_ends:
         hidden = _norm(config, hidden)
-    return keras.Model(latents, layers.Activation("tanh")(hidden), name="generator")
+    images = layers.Activation("tanh", dtype="float32")(hidden)  # also under mixed precision
+    return keras.Model(latents, images, name="generator")
 
 
 def _up(config, filters, size, use_bias):
@@ -159,10 +160,10 @@ def build_discriminator(config):
     """Return the model images (B, H, W, C) → logits (B, 1)."""
     images = keras.Input(config.image_shape, name="image")
     features = build_features(config)(images)
-    logits = layers.Dense(1, use_bias=config.bias_at_the_ends, kernel_initializer=_initial())(
-        features
+    last = layers.Dense(
+        1, use_bias=config.bias_at_the_ends, kernel_initializer=_initial(), dtype="float32"
     )
-    return keras.Model(images, logits, name="discriminator")
+    return keras.Model(images, last(features), name="discriminator")
 
 
 def _down(config, filters, use_bias):

@@ -146,7 +146,7 @@ def build_stage1_generator(config):
         deep = config.bottlenecks and place == 0
         hidden = _bottleneck(config, hidden) if deep else layers.ReLU()(hidden)
     images = _enlarged(config, hidden, config.channels)
-    return keras.Model([latents, codes], layers.Activation("tanh")(images), name="stage1_generator")
+    return keras.Model([latents, codes], _image(images), name="stage1_generator")
 
 
 def build_stage1_discriminator(config):
@@ -188,8 +188,7 @@ def build_stage2_generator(config):
     if config.stage2_correction:
         times = config.stage2_size // config.stage1_size
         drawn = drawn + ops.arctanh(0.98 * layers.UpSampling2D(times)(small))
-    images = layers.Activation("tanh")(drawn)
-    return keras.Model([small, codes, noise], images, name="stage2_generator")
+    return keras.Model([small, codes, noise], _image(drawn), name="stage2_generator")
 
 
 def build_stage2_discriminator(config):
@@ -301,6 +300,10 @@ def _initial(stddev):
     return keras.initializers.TruncatedNormal(stddev=stddev) if stddev else "glorot_uniform"
 
 
+def _image(drawn):
+    return layers.Activation("tanh", dtype="float32")(drawn)  # also under mixed precision
+
+
 def _conv(config, filters, kernel_size, strides=1):
     return layers.Conv2D(
         filters,
@@ -350,6 +353,7 @@ def _augment(config, codes, noise):
         initial_log_std=config.initial_log_std,
         rectified=config.rectified_moments,
         initial_stddev=config.initial_stddev,
+        dtype="float32",  # its KL is a sum
         name="augmentation",
     )
     return layer([codes, noise])
@@ -413,12 +417,14 @@ def _build_match(config, shape):
     if config.match == "projection":
         flat = layers.Flatten()(maps)
         direction = layers.Dense(flat.shape[-1], use_bias=False, kernel_initializer=initial)(codes)
-        match = layers.Dot(axes=-1)([direction, flat]) / math.sqrt(flat.shape[-1])
-        logits = layers.Add()([layers.Dense(1, kernel_initializer=initial)(flat), match])
+        match = layers.Dot(axes=-1, dtype="float32")([direction, flat]) / math.sqrt(flat.shape[-1])
+        alone = layers.Dense(1, kernel_initializer=initial, dtype="float32")(flat)
+        logits = layers.Add(dtype="float32")([alone, match])
     else:
         told = _leaky()(layers.Dense(config.match_dim, kernel_initializer=initial)(codes))
         hidden = _leaky()(_normed(config, _beside(maps, told), shape[-1], 1))
-        logits = layers.Flatten()(
-            layers.Conv2D(1, shape[:2], use_bias=False, kernel_initializer=initial)(hidden)
+        last = layers.Conv2D(
+            1, shape[:2], use_bias=False, kernel_initializer=initial, dtype="float32"
         )
+        logits = layers.Flatten(dtype="float32")(last(hidden))
     return keras.Model([maps, codes], logits, name="match")
