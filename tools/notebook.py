@@ -321,6 +321,8 @@ def main():
         options.target.write_text(text, encoding="utf-8")
     elif options.command == "run":
         notebook = nbformat.read(options.notebook, as_version=4)
+        if options.out:  # now, not after minutes
+            options.out.parent.mkdir(parents=True, exist_ok=True)
         try:
             execute(notebook, options.notebook.resolve().parent, options.budget)
         finally:
