@@ -161,6 +161,13 @@ def test_checkouts_leave_no_token_behind():
                 assert step["with"]["persist-credentials"] is False, key
 
 
+def test_what_is_published_comes_from_no_cache():
+    """A run of another branch could have put something there."""
+    for step in JOBS["book", "build"]["steps"]:
+        assert not step.get("uses", "").startswith("actions/cache"), step
+        assert "cache" not in step.get("with", {}), step
+
+
 def test_scheduled_workflows_start_by_hand_too():
     scheduled = {name for name in WORKFLOWS if "schedule" in triggers(name)}
     assert scheduled == {"gpu", "colab"}
