@@ -94,6 +94,8 @@ def test_the_set_up_cell_installs_the_working_tree_from_its_address_at_its_tag(t
         setup_cell.REPOSITORY,
         tmp_path / "repository",
     )
+    assert environment["GIT_CONFIG_COUNT"] == "2", "what others told git stays"
+    assert environment["GIT_CONFIG_KEY_0"] == "a.b" and "GIT_DIR" not in environment
     cell = setup_cell.find_cell(json.loads(setup_cell.notebooks(ROOT)[0].read_text("utf-8")))
     (requirement,) = re.findall(r'package = "(.*)"', "".join(cell["source"]))
     site = tmp_path / "site"

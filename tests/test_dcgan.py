@@ -50,6 +50,7 @@ SWITCHES = [
     {"discriminator_slope": 0.0},
     {"image_shape": (32, 32, 3), "filters": (8, 8, 4)},
     {"image_shape": (30, 27, 1), "filters": (8, 8, 8, 4), "kernel_size": 5},
+    {"image_shape": (28, 27, 1)},  # only one of the two sides is odd
     {"image_shape": (27, 30, 1), "filters": (8, 8, 4), "learned_resampling": False},
 ]
 

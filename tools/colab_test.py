@@ -237,14 +237,18 @@ def second_run_problem(source, environment, folder):
     return None
 
 
-def uninstall(environment, folder):
-    """Remove the package, if it is there."""
-    command = [sys.executable, "-m", "pip", "uninstall", "--quiet", "--yes", PACKAGE]
-    subprocess.run(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+def uninstall(names, environment, folder):
+    """Remove distributions."""
+    if names:
+        command = [sys.executable, "-m", "pip", "uninstall", "--quiet", "--yes", *names]
+        subprocess.run(command, cwd=folder, env=environment)
 
 
 def try_lesson(path, folder, environment, commit):
-    """Run one lesson as Colab does; return the seconds of the whole and of the set-up cell."""
+    """Run one lesson as Colab does; return the seconds of the whole and of the set-up cell.
+
+    Whatever is new afterwards is uninstalled, so that each lesson begins with the same.
+    """
     start = time.perf_counter()
     alone = Path(shutil.copy(path, folder))
     before = installed(environment, folder)
@@ -256,19 +260,18 @@ def try_lesson(path, folder, environment, commit):
         )
     try:
         seconds = execute(alone, environment)
-        wrong = differences(
-            {**before, PACKAGE: setup_cell.version(setup_cell.TAG)}, installed(environment, folder)
-        )
+        expected = {**before, PACKAGE: setup_cell.version(setup_cell.TAG)}
+        wrong = differences(expected, installed(environment, folder))
         if wrong:
-            raise Problem(f"beside {PACKAGE}, the set-up cell changed: {'; '.join(wrong)}")
+            raise Problem(f"the set-up cell did more than install {PACKAGE}: {'; '.join(wrong)}")
         record = json.loads(run_python(READ_RECORD, environment, folder))
-        source = "".join(setup_cell.find_cell(json.loads(alone.read_text("utf-8")))["source"])
         problem = record_problem(record, setup_cell.REPOSITORY, setup_cell.TAG, commit)
-        problem = problem or second_run_problem(source, environment, folder)
+        cell = setup_cell.find_cell(json.loads(alone.read_text(encoding="utf-8")))
+        problem = problem or second_run_problem("".join(cell["source"]), environment, folder)
         if problem:
             raise Problem(problem)
     finally:
-        uninstall(environment, folder)
+        uninstall(sorted(installed(environment, folder).keys() - before), environment, folder)
     left = differences(before, installed(environment, folder))
     if left:
         raise Problem(f"after uninstalling {PACKAGE}: {'; '.join(left)}")

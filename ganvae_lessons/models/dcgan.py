@@ -119,6 +119,21 @@ def build_generator(config):
     return keras.Model(latents, images, name="generator")
 
 
+@keras.saving.register_keras_serializable("ganvae_lessons")
+class Conv2DTranspose(layers.Conv2DTranspose):
+    """Keras's layer with any `output_padding`, which its copies keep.
+
+    Keras's own forgets it in copies up to 3.13, refuses 0 in 3.10, and the stride itself in 3.15.
+    """
+
+    def __init__(self, *args, output_padding=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.output_padding = output_padding
+
+    def get_config(self):
+        return {**super().get_config(), "output_padding": self.output_padding}
+
+
 def _up(config, filters, size, use_bias):
     """A layer (B, h, w, c) → (B, *size, filters), where size is 2h or 2h − 1, and so for w."""
     height, width = size
@@ -127,7 +142,7 @@ def _up(config, filters, size, use_bias):
     if config.learned_resampling:
         # 7 and 8 both become 4 by a stride of 2; the padding says which of the two to return to
         padding = None if odd == (0, 0) else tuple(2 - o - config.kernel_size % 2 for o in odd)
-        return layers.Conv2DTranspose(
+        return Conv2DTranspose(
             filters, config.kernel_size, strides=2, output_padding=padding, **options
         )
     return keras.Sequential(
