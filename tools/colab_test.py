@@ -24,6 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import pick_lessons
 import setup_cell
 import versions
 import wheel_test
@@ -93,18 +94,10 @@ def choose(names, lessons_by_part, week):
     every = [lesson for lessons in lessons_by_part for lesson in lessons]
     if not names:
         return due(lessons_by_part, week)
-    if names == ["all"]:
-        return every
-    chosen = []
-    for name in names:
-        stem = Path(name).stem
-        matches = [lesson for lesson in every if stem in (lesson, lesson.split("_")[0])]
-        if len(matches) != 1:
-            raise Problem(
-                f"no lesson is named {name!r}; expected 'all' or some of: {' '.join(every)}"
-            )
-        chosen += matches
-    return chosen
+    try:
+        return pick_lessons.match([Path(name).stem for name in names], every)
+    except ValueError as error:
+        raise Problem(str(error)) from None
 
 
 def make_repository(folder, root=ROOT, tag=setup_cell.TAG):
@@ -217,9 +210,13 @@ def execute(path, environment):
     client = NotebookClient(notebook, km=manager, timeout=CELL_TIMEOUT, resources=resources)
     try:
         client.execute(env=environment)
-    except (CellExecutionError, TimeoutError, RuntimeError) as error:  # it failed, hung or died
+    except CellExecutionError as error:
         text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # no colors
         raise Problem("\n".join(text.strip().splitlines()[-25:])) from None
+    except (TimeoutError, RuntimeError) as error:  # the kernel hangs, died or did not start
+        last = next((c for c in reversed(notebook.cells) if "execution" in c.metadata), None)
+        where = f", in the cell\n{last.source}" if last else ""
+        raise Problem(f"{error}{where}") from None
     times = setup_cell.find_cell(notebook)["metadata"]["execution"]
     begin, end = (
         datetime.datetime.fromisoformat(times[key].replace("Z", "+00:00"))

@@ -12,20 +12,22 @@ import sys
 import setup_cell
 
 
-def pick(words, root=setup_cell.ROOT):
-    """Return the paths of the lessons that `words` name, in reading order.
+def match(words, names):
+    """Return those of `names`, in their order, that words mean: numbers, whole names, or "all".
 
     Raises ValueError at a word that names no lesson.
     """
-    lessons = setup_cell.notebooks(root)
-    picked = set()
-    for word in words or ["all"]:
-        found = [p for p in lessons if word in ("all", p.stem, p.stem.split("_")[0])]
-        if not found:
-            names = ", ".join(path.stem for path in lessons)
-            raise ValueError(f"no lesson is called {word!r}; give a number or a name of {names}")
-        picked.update(found)
-    return sorted(picked)
+    for word in words:
+        if word != "all" and not any(word in (name, name.split("_")[0]) for name in names):
+            every = ", ".join(names)
+            raise ValueError(f"no lesson is called {word!r}; give a number or a name of {every}")
+    return [n for n in names if not {"all", n, n.split("_")[0]}.isdisjoint(words)]
+
+
+def pick(words, root=setup_cell.ROOT):
+    """Return the paths of the lessons that words mean, in reading order; without words, of all."""
+    paths = {path.stem: path for path in setup_cell.notebooks(root)}
+    return [paths[name] for name in match(words or ["all"], list(paths))]
 
 
 def main():
