@@ -23,6 +23,7 @@ __all__ = [
     "Maxout",
     "MinibatchStddev",
     "PixelNorm",
+    "Pointwise",
 ]
 
 _HE = math.sqrt(2)  # rectifiers halve the mean square, this gain restores it
@@ -49,6 +50,19 @@ class BatchNorm(keras.layers.BatchNormalization):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(self.momentum * moving + (1 - self.momentum) * batch)
         return outputs
+
+
+@keras.saving.register_keras_serializable("ganvae_lessons")
+class Pointwise(keras.layers.Dense):
+    """Keras's `Dense` on the last axis, (B, …, C) → (B, …, units), as one product of two matrices.
+
+    Keras takes a batched product where there are more than two axes; on maps one row high, that
+    one corrupts memory in TensorFlow 2.20, which Colab has (2026-08).
+    """
+
+    def call(self, inputs, training=None):
+        flat = super().call(ops.reshape(inputs, (-1, inputs.shape[-1])), training=training)
+        return ops.reshape(flat, (-1, *ops.shape(inputs)[1:-1], self.units))
 
 
 @keras.saving.register_keras_serializable("ganvae_lessons")

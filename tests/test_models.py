@@ -35,6 +35,23 @@ def test_maxout_by_hand():
         layers.Maxout(3, 0)
 
 
+@pytest.mark.verifies("layers.Pointwise", against="keras.layers.Dense, and a product in NumPy")
+@pytest.mark.parametrize("shape", [(2, 1, 28, 8), (3, 4, 5, 6), (3, 4, 6), (5, 6)])
+def test_pointwise_is_dense_on_the_last_axis(shape):
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    ours, theirs = layers.Pointwise(3), keras.layers.Dense(3)
+    found = ops.convert_to_numpy(ours(x))
+    theirs.build(shape)
+    assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
+    kernel = ours.kernel.numpy()
+    ours.bias.assign([1.0, 2.0, 3.0])
+    assert found.shape == (*shape[:-1], 3) == tuple(ours.compute_output_shape(shape))
+    np.testing.assert_allclose(found, x @ kernel, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ours(x), x @ kernel + [1.0, 2.0, 3.0], rtol=1e-4, atol=1e-5)
+    inputs = keras.Input((None, *shape[2:]) if len(shape) > 2 else shape[1:])
+    assert tuple(ours(inputs).shape[2:]) == ((*shape[2:-1], 3) if len(shape) > 2 else ())
+
+
 @pytest.mark.verifies("layers.BatchNorm", against="keras.layers.BatchNormalization, and NumPy")
 @pytest.mark.parametrize("shape", [(6, 5, 4, 3), (6, 3)])
 def test_batch_norm_equals_keras_and_numpy(shape, tmp_path):

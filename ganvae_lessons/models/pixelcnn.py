@@ -8,10 +8,11 @@ kernel is stored without the rows below the pixel, which its mask would hide who
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from ganvae_lessons import losses
 from ganvae_lessons.data import check_images
+from ganvae_lessons.layers import Pointwise
 from ganvae_lessons.training import ObjectiveModel
 
 __all__ = ["Causal", "ConvBlock", "MaskedConv2D", "PixelModel", "quantize"]
@@ -94,9 +95,9 @@ class ConvBlock(Causal):
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
         self.units = units
-        self.narrow = layers.Dense(units, name="narrow")
+        self.narrow = Pointwise(units, name="narrow")
         self.conv = MaskedConv2D(units, (3, 3), "B", name="conv")
-        self.widen = layers.Dense(2 * units, name="widen")
+        self.widen = Pointwise(2 * units, name="widen")
 
     def build(self, input_shape):
         self.narrow.build(input_shape)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers, ops
 
+from ganvae_lessons.layers import Pointwise
 from ganvae_lessons.models.pixelcnn import Causal, ConvBlock, MaskedConv2D, PixelModel
 
 __all__ = [
@@ -111,7 +112,7 @@ class RowByRow(Causal):
 
     def build(self, input_shape):
         width = input_shape[2]
-        self.spread = layers.Dense(width * self.maps, use_bias=False, name="spread")
+        self.spread = Pointwise(width * self.maps, use_bias=False, name="spread")
         self.left = MaskedConv2D(self.maps, (1, 2 * width - 1), "A", name="left")
         for place, layer in enumerate(self.lstms):
             layer.build((None, None, self.units if place else width))
@@ -151,7 +152,7 @@ class RowLSTM(Causal):
         self.state_to_state = layers.Conv1D(
             4 * units, 3, padding="same", use_bias=False, name="state_to_state"
         )
-        self.widen = layers.Dense(2 * units, name="widen")
+        self.widen = Pointwise(2 * units, name="widen")
 
     def build(self, input_shape):
         self.input_to_state.build(input_shape)
@@ -202,8 +203,8 @@ class DiagonalLSTM(Causal):
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
         self.units = units
-        self.input_to_state = layers.Dense(4 * units, name="input_to_state")
-        self.state_to_state = layers.Dense(4 * units, use_bias=False, name="state_to_state")
+        self.input_to_state = Pointwise(4 * units, name="input_to_state")
+        self.state_to_state = Pointwise(4 * units, use_bias=False, name="state_to_state")
 
     def build(self, input_shape):
         self.input_to_state.build(input_shape)
@@ -245,7 +246,7 @@ class DiagonalBiLSTM(Causal):
         self.units = units
         self.from_left = DiagonalLSTM(units, name="from_left")
         self.from_right = DiagonalLSTM(units, name="from_right")
-        self.widen = layers.Dense(2 * units, name="widen")
+        self.widen = Pointwise(2 * units, name="widen")
 
     def build(self, input_shape):
         self.from_left.build(input_shape)
@@ -275,9 +276,9 @@ def build_network(config):
             hidden = block[config.kind](config.units, name=f"{config.kind}_{place + 1}")(hidden)
     for place in (1, 2):  # 1×1 convolutions: each pixel alone
         hidden = layers.ReLU()(hidden)
-        hidden = layers.Dense(config.head, name=f"head_{place}")(hidden)
+        hidden = Pointwise(config.head, name=f"head_{place}")(hidden)
     hidden = layers.ReLU()(hidden)
-    logits = layers.Dense(1 if config.levels == 2 else config.levels, name="logits")(hidden)
+    logits = Pointwise(1 if config.levels == 2 else config.levels, name="logits")(hidden)
     return keras.Model(images, logits, name=config.kind)
 
 
