@@ -99,7 +99,7 @@ def describe():
     gpus = tf.config.list_physical_devices("GPU")
     return {
         "Processor": f"{model}, {cores()} cores used",
-        "GPU": ", ".join(gpu.name for gpu in gpus) or "none",
+        "GPU": ", ".join(map(_gpu_name, gpus)) or "none",
         "Memory": f"{_memory():.0f} GiB",
         "System": platform.system(),
         "Python": platform.python_version(),
@@ -121,6 +121,10 @@ def torch_version():
     except ImportError:
         return None
     return torch.__version__
+
+
+def _gpu_name(gpu):
+    return tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
 
 
 def _memory():
