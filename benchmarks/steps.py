@@ -21,17 +21,17 @@ def measure():
     few, every = ("GAN, dense", "VAE"), tuple(models.BUILDERS)
     names = budget.pick(smoke=few, laptop=every, gpu=every)
     subjects = {name: models.BUILDERS[name]() for name in names}
-    pairs = recipes()
+    pairs, yardsticks = recipes(), clock.yardsticks()
     times = clock.take_turns(
         {
-            **clock.yardsticks(),
+            **yardsticks,
             **{name: subject.runner() for name, subject in subjects.items()},
             **{(task, recipe): run for task, recipe, _, run in pairs},
         },
         rounds,
         seconds,
     )
-    machine = clock.device({name: clock.best(times[name])[0] for name in clock.yardsticks()})
+    machine = clock.device({name: clock.best(times[name])[0] for name in yardsticks})
     unrest = [clock.best(row)[1] for row in times.values()]
     return {
         "unrest": float(np.median(unrest)),
