@@ -86,6 +86,7 @@ class TutorialLoop:
     def train(self, steps):
         for _ in range(steps):
             self.step(next(self.batches))
+        self.discriminator.trainable_variables[-1].numpy()  # waits for a GPU, which works behind
 
     def sample(self, count):
         latents = np.random.default_rng(1).normal(size=(count, self.latent_dim))

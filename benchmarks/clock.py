@@ -60,15 +60,20 @@ def best(seconds):
 def yardsticks():
     """Return contestants whose seconds give the machine's rates, see `device`."""
     square = tf.random.stateless_normal((SIDE, SIDE), seed=(0, 1))
-    large = tf.random.stateless_normal((LARGE,), seed=(0, 2))
+    large, ones = tf.Variable(tf.zeros((LARGE,))), tf.ones((LARGE,))
     small = tf.zeros(())
     product = tf.function(lambda: tf.linalg.matmul(square, square))
-    pass_over = tf.function(lambda: large + 1.0)
+
+    @tf.function
+    def pass_over():
+        large.assign_add(ones)  # in place: new memory costs more than the traffic into it
+
     # in a chain nothing runs beside anything else, as in a step that waits for its parts
     chain = tf.function(lambda x: tf.foldl(lambda a, _: tf.sin(a), tf.range(1000), initializer=x))
     return {
-        "matmul": again(lambda: product().numpy()),
-        "bandwidth": again(lambda: pass_over()[0].numpy()),
+        # one number is fetched, to wait for the rest: a copy of all would be on the clock
+        "matmul": again(lambda: product()[0, 0].numpy()),
+        "bandwidth": again(lambda: (pass_over(), large[0].numpy())),
         "launch": again(lambda: chain(small).numpy()),
     }
 
@@ -76,13 +81,13 @@ def yardsticks():
 def device(seconds, name="this machine"):
     """Return the `Device` of a {yardstick: seconds}.
 
-    A number of the long array is read and written; the chain takes some six operations a turn: the
-    sine, two additions, a comparison and what the loop does.
+    Two numbers are read and one is written for each of the long array; the chain takes some six
+    operations a turn: the sine, two additions, a comparison and what the loop does.
     """
     return Device(
         name=name,
         float32=PRODUCT / seconds["matmul"],
-        bandwidth=8.0 * LARGE / seconds["bandwidth"],
+        bandwidth=12.0 * LARGE / seconds["bandwidth"],
         launch=seconds["launch"] / 6000,
     )
 
@@ -99,7 +104,7 @@ def describe():
     gpus = tf.config.list_physical_devices("GPU")
     return {
         "Processor": f"{model}, {cores()} cores used",
-        "GPU": ", ".join(gpu.name for gpu in gpus) or "none",
+        "GPU": ", ".join(map(_gpu_name, gpus)) or "none",
         "Memory": f"{_memory():.0f} GiB",
         "System": platform.system(),
         "Python": platform.python_version(),
@@ -121,6 +126,10 @@ def torch_version():
     except ImportError:
         return None
     return torch.__version__
+
+
+def _gpu_name(gpu):
+    return tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
 
 
 def _memory():

@@ -86,6 +86,7 @@ def tables(results):
 
 def _machine(results):
     rows = [f"{name} | {text}" for name, text in results["about"].items()]
+    rows.append(f"Budget | {results['budget']}")
     if "steps" in results:
         rates = results["steps"]["machine"]
         rows += [
@@ -94,7 +95,6 @@ def _machine(results):
             f"Memory traffic | {rates['bandwidth'] / 1e9:.1f} GB/s",
             f"Smallest operation | {rates['launch'] * 1e6:.1f} µs",
         ]
-    rows.append(f"Budget | {results['budget']}")
     return _table("what | here", rows)
 
 

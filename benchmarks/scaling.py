@@ -42,16 +42,8 @@ def fit(sizes, seconds):
     last = (y[-1] - y[-2]) / (x[-1] - x[-2])
     if len(x) < 3:
         return float(last), float("nan"), float(last)
-    (slope, _), covariance = np.polyfit(x, y, 1, cov=True) if len(x) > 3 else _three(x, y)
+    (slope, _), covariance = np.polyfit(x, y, 1, cov=True)
     return float(slope), float(np.sqrt(covariance[0, 0])), float(last)
-
-
-def _three(x, y):
-    """`numpy.polyfit` gives no covariance of a line through three points; this does."""
-    found = np.polyfit(x, y, 1)
-    left = y - np.polyval(found, x)
-    variance = np.sum(left**2) / (len(x) - 2) / np.sum((x - x.mean()) ** 2)
-    return found, np.array([[variance]])
 
 
 def sweeps():

@@ -4,6 +4,7 @@ All contestants take turns in the same rounds, and each one's best round counts.
 """
 
 import numpy as np
+import tensorflow as tf
 
 from benchmarks import classic, clock, cost, models
 from ganvae_lessons import budget
@@ -20,17 +21,17 @@ def measure():
     few, every = ("GAN, dense", "VAE"), tuple(models.BUILDERS)
     names = budget.pick(smoke=few, laptop=every, gpu=every)
     subjects = {name: models.BUILDERS[name]() for name in names}
-    pairs = recipes()
+    pairs, yardsticks = recipes(), clock.yardsticks()
     times = clock.take_turns(
         {
-            **clock.yardsticks(),
+            **yardsticks,
             **{name: subject.runner() for name, subject in subjects.items()},
             **{(task, recipe): run for task, recipe, _, run in pairs},
         },
         rounds,
         seconds,
     )
-    machine = clock.device({name: clock.best(times[name])[0] for name in clock.yardsticks()})
+    machine = clock.device({name: clock.best(times[name])[0] for name in yardsticks})
     unrest = [clock.best(row)[1] for row in times.values()]
     return {
         "unrest": float(np.median(unrest)),
@@ -97,7 +98,7 @@ def _dcgan(images, batch=64):
         (DCGAN, "TensorFlow's tutorial", batch, classic.TutorialLoop(*pair(), images, batch).train),
         (DCGAN, "Keras's example", batch, _fit_array(keras_gan, images, batch)),
     ]
-    if clock.torch_version():
+    if clock.torch_version() and not tf.config.list_physical_devices("GPU"):  # it stays on the CPU
         eager = classic.TorchDCGAN(images, config, batch, clock.cores())
         found.append((DCGAN, "PyTorch, eager", batch, eager.train))
     return found
@@ -115,13 +116,15 @@ def _vae(images, batch=100):
 def _fit_array(model, images, batch):
     """A contestant that calls `fit` on an array for whole epochs, as the examples do.
 
-    Where an epoch is longer than the turn, on as many images as the steps need.
+    Where an epoch is longer than the turn, on as many images as the steps need. Images that do not
+    fill a batch are left out: they would make a step that nobody counts.
     """
+    whole = len(images) // batch * batch
 
     def run(steps):
-        epochs, rest = divmod(steps * batch, len(images) // batch * batch)
+        epochs, rest = divmod(steps * batch, whole)
         if epochs:
-            model.fit(images, batch_size=batch, epochs=epochs, verbose=0)
+            model.fit(images[:whole], batch_size=batch, epochs=epochs, verbose=0)
         if rest:
             model.fit(images[:rest], batch_size=batch, epochs=1, verbose=0)
 
