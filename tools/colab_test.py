@@ -217,9 +217,13 @@ def execute(path, environment):
     client = NotebookClient(notebook, km=manager, timeout=CELL_TIMEOUT, resources=resources)
     try:
         client.execute(env=environment)
-    except (CellExecutionError, TimeoutError, RuntimeError) as error:  # it failed, hung or died
+    except CellExecutionError as error:
         text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # no colors
         raise Problem("\n".join(text.strip().splitlines()[-25:])) from None
+    except (TimeoutError, RuntimeError) as error:  # the kernel hangs, died or did not start
+        last = next((c for c in reversed(notebook.cells) if "execution" in c.metadata), None)
+        where = f", in the cell\n{last.source}" if last else ""
+        raise Problem(f"{error}{where}") from None
     times = setup_cell.find_cell(notebook)["metadata"]["execution"]
     begin, end = (
         datetime.datetime.fromisoformat(times[key].replace("Z", "+00:00"))
